@@ -33,7 +33,7 @@ class LockHolder:
         return f"{self.purpose} (pid {self.pid}, since {self.since:%Y-%m-%d %H:%M:%S} UTC)"
 
 
-class LockHeld(LakeError):
+class LockHeldError(LakeError):
     """Somebody else holds the lock and the caller did not want to wait."""
 
 
@@ -125,14 +125,14 @@ def file_lock(
         on_wait: See ``FileLock.acquire``.
 
     Raises:
-        LockHeld: ``wait`` is False and somebody else holds the lock.
+        LockHeldError: ``wait`` is False and somebody else holds the lock.
     """
     lock = FileLock(path, purpose=purpose)
     if wait:
         lock.acquire(on_wait=on_wait)
     elif not lock.try_acquire():
         holder = lock.holder() or "another process"
-        raise LockHeld(f"already running: {holder}", "wait until it ends, then run this again")
+        raise LockHeldError(f"already running: {holder}", "wait until it ends, then run this again")
     try:
         yield
     finally:

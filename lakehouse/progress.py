@@ -68,8 +68,14 @@ def progress(
 def _bar(label: str, total: int | None, unit: str, target: TextIO) -> Iterator[Advance]:
     # rich costs 60 ms to import, which a command that shows nothing should not pay.
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-    from rich.progress import TimeRemainingColumn, TransferSpeedColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+        TransferSpeedColumn,
+    )
 
     class RateColumn(TransferSpeedColumn):
         def render(self, task):  # type: ignore[no-untyped-def]

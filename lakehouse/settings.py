@@ -35,10 +35,12 @@ class Settings:
 
     @property
     def data_dir(self) -> Path:
+        """Everything that lands or runs here; ignored by git."""
         return self.root / "data"
 
     @property
     def raw_dir(self) -> Path:
+        """The append-only raw layer."""
         return self.data_dir / "raw"
 
     @property
@@ -48,18 +50,22 @@ class Settings:
 
     @property
     def postgres_dir(self) -> Path:
+        """Data folder of the embedded PostgreSQL."""
         return self.data_dir / "postgres"
 
     @property
     def dagster_home(self) -> Path:
+        """Dagster's own storage; it never shares a file with the data."""
         return self.data_dir / "dagster"
 
     @property
     def warehouse_dir(self) -> Path:
+        """Build file, published versions and the name that readers open."""
         return self.root / "warehouse"
 
     @property
     def build_dir(self) -> Path:
+        """Folder of the build file and of what DuckDB spills."""
         return self.warehouse_dir / "build"
 
     @property
@@ -79,10 +85,12 @@ class Settings:
 
     @property
     def versions_dir(self) -> Path:
+        """Every kept published version, immutable."""
         return self.warehouse_dir / "versions"
 
     @property
     def dbt_dir(self) -> Path:
+        """The dbt project."""
         return self.root / "dbt_project"
 
 
