@@ -1,0 +1,20 @@
+{#
+    Called at the end of every run, green or red: records what became of each node and, after
+    `dbt build`, publishes when all is green. Renders to nothing, or to a statement that fails the
+    run with a sentence.
+#}
+{% macro end_run(results) %}
+    {%- if execute and flags.WHICH in run_commands() -%}
+        {%- set statuses = {} -%}
+        {%- for result in results -%}
+            {%- do statuses.update({result.node.unique_id: result.status | string}) -%}
+        {%- endfor -%}
+        {%- set request = {
+            'command': flags.WHICH,
+            'results': statuses,
+            'invocation_id': invocation_id,
+            'schemas': var('published_schemas'),
+        } -%}
+        {{- call_kernel('lake_run_end', request) -}}
+    {%- endif -%}
+{% endmacro %}

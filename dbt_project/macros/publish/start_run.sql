@@ -1,0 +1,19 @@
+{#
+    Called at the start of every run: freezes which raw commits the run reads, and records what it
+    is about to build, so that a killed run counts as unfinished. Renders to nothing, or to a
+    statement that stops the run with a sentence.
+#}
+{% macro start_run() %}
+    {%- if execute and flags.WHICH in run_commands() -%}
+        {%- set sources = [] -%}
+        {%- for source in graph.sources.values() -%}
+            {%- do sources.append([source.source_name, source.name]) -%}
+        {%- endfor -%}
+        {%- set request = {
+            'selected': selected_resources,
+            'sources': sources,
+            'empty': flags.EMPTY or flags.SAMPLE is not none,
+        } -%}
+        {{- call_kernel('lake_run_start', request) -}}
+    {%- endif -%}
+{% endmacro %}

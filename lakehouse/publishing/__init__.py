@@ -1,0 +1,25 @@
+"""Publishing: a finished, fully green build becomes one immutable version that everybody reads.
+
+Here belong the ledger of what is green, the copy into a version, and the versions on disk. Here
+does not belong dbt: ``lakehouse.dbt_plugin`` calls this at the start and the end of each run.
+"""
+
+from lakehouse.publishing.versions import (
+    NoVersionError,
+    Version,
+    current_version,
+    find_version,
+    list_versions,
+    open_published,
+    rollback,
+)
+
+__all__ = [
+    "NoVersionError",
+    "Version",
+    "current_version",
+    "find_version",
+    "list_versions",
+    "open_published",
+    "rollback",
+]

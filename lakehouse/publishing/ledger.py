@@ -1,0 +1,193 @@
+"""The ledger of the build file: which nodes are green, and which raw commits there are.
+
+It lives in the schema ``ops`` of the build file itself, so that it is lost and rebuilt together
+with the tables it speaks of. Here belongs deciding whether a build may be published. Here does not
+belong how it is published.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from lakehouse.raw import CommitInfo, RawTable
+
+if TYPE_CHECKING:
+    import duckdb
+
+_TABLES = """
+create schema if not exists ops;
+create table if not exists ops.nodes (
+    unique_id varchar not null, status varchar not null, run bigint not null
+);
+create table if not exists ops.commits (
+    source_name varchar not null, table_name varchar not null, batch_id varchar not null,
+    path varchar not null, -- below the raw folder, so that a checkout can be moved
+    is_present boolean not null,
+    row_count bigint not null, upserts bigint not null, deletes bigint not null,
+    watermark_before varchar, watermark_after varchar, extracted_at timestamptz not null
+);
+create table if not exists ops.consumed (consumer varchar not null, batch_id varchar not null);
+"""
+"""No keys: models of one run append to ``ops.consumed`` from several threads, and a unique index
+would make these transactions conflict."""
+
+_GREEN = frozenset({"success", "pass", "warn", "no-op", "reused"})
+_RUNNING = "interrupted"
+
+
+@dataclass(frozen=True, slots=True)
+class Blocker:
+    """A node that holds publishing back, and why: a dbt status or what is missing."""
+
+    unique_id: str
+    status: str
+
+    @property
+    def name(self) -> str:
+        """The node's short name."""
+        return self.unique_id.split(".")[2]
+
+
+def ensure_tables(connection: "duckdb.DuckDBPyConnection") -> None:
+    """Make the ledger's tables if they are missing."""
+    connection.execute(_TABLES)
+
+
+def freeze_commits(
+    connection: "duckdb.DuckDBPyConnection",
+    raw_dir: Path,
+    sources: Iterable[tuple[str, str]],
+) -> int:
+    """Record which raw commits this run reads: all models of a run see the same ones.
+
+    Args:
+        connection: The build file.
+        raw_dir: The raw layer.
+        sources: Pairs of source and table name.
+
+    Returns:
+        How many commits are new.
+
+    Raises:
+        RawFileError: A new commit is damaged; nothing is recorded.
+    """
+    known = {
+        (source, table, batch_id): is_present
+        for source, table, batch_id, is_present in connection.execute(
+            "select source_name, table_name, batch_id, is_present from ops.commits"
+        ).fetchall()
+    }
+    present: set[tuple[str, str, str]] = set()
+    fresh: list[dict[str, Any]] = []
+    for source, name in sources:
+        table = RawTable(raw_dir, source, name)
+        for path in table.commits():
+            key = (source, name, path.stem)
+            present.add(key)
+            if key not in known:
+                fresh.append(_commit_row(table.read(path), path.relative_to(raw_dir)))
+    changed = [key for key, was_present in known.items() if was_present != (key in present)]
+    connection.begin()
+    for key in changed:
+        connection.execute(
+            "update ops.commits set is_present = not is_present"
+            " where source_name = ? and table_name = ? and batch_id = ?",
+            key,
+        )
+    if fresh:
+        connection.register("fresh_commits", pa.Table.from_pylist(fresh))
+        connection.execute("insert into ops.commits by name select * from fresh_commits")
+        connection.unregister("fresh_commits")
+    connection.commit()
+    return len(fresh)
+
+
+def _commit_row(info: CommitInfo, path: Path) -> dict[str, Any]:
+    return {
+        "source_name": info.source,
+        "table_name": info.table,
+        "batch_id": info.batch_id,
+        "path": path.as_posix(),
+        "is_present": True,
+        "row_count": info.rows,
+        "upserts": info.upserts,
+        "deletes": info.deletes,
+        "watermark_before": info.watermark_before,
+        "watermark_after": info.watermark_after,
+        "extracted_at": info.extracted_at,
+    }
+
+
+def start_run(connection: "duckdb.DuckDBPyConnection", selected: Iterable[str]) -> None:
+    """Record what a run is about to touch: until it ends, none of that counts as green.
+
+    A killed run never ends, so what it had begun holds publishing back until it is built again.
+    """
+    _record(connection, dict.fromkeys(selected, _RUNNING))
+
+
+def finish_run(connection: "duckdb.DuckDBPyConnection", results: Mapping[str, str]) -> None:
+    """Record the status of every node that a run has finished.
+
+    Args:
+        connection: The build file.
+        results: Unique id to dbt status.
+    """
+    _record(connection, results)
+
+
+def blockers(connection: "duckdb.DuckDBPyConnection", manifest: Mapping[str, Any]) -> list[Blocker]:
+    """Find what holds publishing back.
+
+    A node is green when its last run ended well and, for a data test, when that was not before
+    the last build of a model it tests: a test that has not seen a table says nothing about it.
+
+    Args:
+        connection: The build file.
+        manifest: dbt's manifest of the run that just ended.
+    """
+    last = {
+        unique_id: (status, run)
+        for unique_id, status, run in connection.execute(
+            "select unique_id, status, run from ops.nodes"
+        ).fetchall()
+    }
+    found = []
+    for unique_id, node in _publishable(manifest):
+        status, run = last.get(unique_id, ("never run", 0))
+        if status not in _GREEN:
+            found.append(Blocker(unique_id, status))
+        elif node["resource_type"] == "test":
+            built = [last[p][1] for p in node["depends_on"]["nodes"] if p in last]
+            if run < max(built, default=0):
+                found.append(Blocker(unique_id, "not run since its table was built"))
+    return sorted(found, key=lambda blocker: blocker.unique_id)
+
+
+def _publishable(manifest: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
+    kinds = {"model", "seed", "snapshot", "test"}
+    nodes = [
+        (unique_id, node)
+        for unique_id, node in manifest["nodes"].items()
+        if node["resource_type"] in kinds and node["config"]["materialized"] != "ephemeral"
+    ]
+    return nodes + list(manifest.get("unit_tests", {}).items())
+
+
+def _record(connection: "duckdb.DuckDBPyConnection", statuses: Mapping[str, str]) -> None:
+    if not statuses:
+        return
+    connection.begin()
+    row = connection.execute("select coalesce(max(run), 0) + 1 from ops.nodes").fetchone()
+    run = row[0] if row else 1
+    connection.execute(
+        "delete from ops.nodes where unique_id in (select unnest($ids))", {"ids": list(statuses)}
+    )
+    connection.executemany(
+        "insert into ops.nodes values (?, ?, ?)",
+        [(unique_id, status, run) for unique_id, status in statuses.items()],
+    )
+    connection.commit()

@@ -1,0 +1,163 @@
+"""Turning a green build into a version: copy, freeze, point readers at it.
+
+Here belongs the order of these steps, so that a crash between any two leaves readers with a whole
+version. Here does not belong whether a build is green: that is the ledger's word.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lakehouse.files import fsync_file, replace_atomically, write_text_atomically
+from lakehouse.locks import file_lock
+from lakehouse.publishing.content import (
+    CURRENT_BUILD,
+    Relation,
+    consumed_commits,
+    copy_relations,
+    find_relations,
+    same_content,
+)
+from lakehouse.publishing.ledger import Blocker
+from lakehouse.publishing.versions import (
+    READ_ONLY,
+    current_path,
+    point_readers_at,
+    publish_lock,
+    remove_old_versions,
+    rollback_note,
+    version_paths,
+)
+from lakehouse.raw import new_batch_id
+from lakehouse.settings import Settings
+
+if TYPE_CHECKING:
+    import duckdb
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a build: the version readers now see, and one sentence for the log."""
+
+    version: str | None
+    message: str
+
+
+def publish(
+    connection: "duckdb.DuckDBPyConnection",
+    settings: Settings,
+    *,
+    schemas: Sequence[str],
+    tables: Sequence[tuple[str, str]],
+    invocation_id: str,
+) -> Outcome:
+    """Publish the public tables of the build file as a new version, if anything changed.
+
+    Args:
+        connection: The build file, with no transaction open.
+        settings: The project.
+        schemas: The public schemas; each exists in a version even when it has no table.
+        tables: Pairs of schema and name of what the dbt project publishes; leftovers of removed
+            models are not among them and so disappear.
+        invocation_id: The dbt run, recorded in the version.
+
+    Raises:
+        OSError, duckdb.Error: The copy failed; readers keep the version they have.
+    """
+    settings.versions_dir.mkdir(parents=True, exist_ok=True)
+    held_back_file(settings).unlink(missing_ok=True)
+    relations = find_relations(connection, CURRENT_BUILD, tables)
+    with file_lock(publish_lock(settings), purpose="publishing"):
+        _remove_unfinished(settings)
+        newest = next(iter(version_paths(settings)), None)
+        if newest is not None and _is_unchanged(connection, newest, relations):
+            return _keep(settings, newest)
+        version_id = new_batch_id(newest.stem if newest else None)
+        unfinished = settings.versions_dir / f".{version_id}.tmp"
+        copy_relations(
+            connection,
+            unfinished,
+            schemas=schemas,
+            relations=relations,
+            version_id=version_id,
+            invocation_id=invocation_id,
+        )
+        unfinished.chmod(READ_ONLY)
+        fsync_file(unfinished)
+        version = settings.versions_dir / f"{version_id}.duckdb"
+        replace_atomically(unfinished, version)
+        rollback_note(settings).unlink(missing_ok=True)
+        point_readers_at(settings, version)
+        removed = remove_old_versions(settings)
+    forgotten = f", {len(removed)} older removed" if removed else ""
+    return Outcome(version_id, f"published version {version_id}{forgotten}")
+
+
+def hold_back(settings: Settings, blockers: Sequence[Blocker]) -> Outcome:
+    """Record why this build is not published; readers keep the version they have.
+
+    Args:
+        settings: The project.
+        blockers: The nodes that are not green; at least one.
+    """
+    note = {
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "nodes": [{"unique_id": b.unique_id, "status": b.status} for b in blockers],
+    }
+    write_text_atomically(held_back_file(settings), json.dumps(note, indent=2) + "\n")
+    named = ", ".join(f"{b.name} ({b.status})" for b in blockers[:5])
+    more = f" and {len(blockers) - 5} more" if len(blockers) > 5 else ""
+    current = current_path(settings)
+    keep = f"readers keep version {current.stem}" if current else "nothing is published yet"
+    return Outcome(None, f"not published: {named}{more}; {keep}")
+
+
+def held_back_file(settings: Settings) -> Path:
+    """Exists while a build is held back: JSON with the nodes and their status."""
+    return settings.build_dir / "held_back.json"
+
+
+def _is_unchanged(
+    connection: "duckdb.DuckDBPyConnection", newest: Path, relations: Sequence[Relation]
+) -> bool:
+    """Compare with the newest version, not with the one readers see after a rollback.
+
+    New raw commits mean a new version without looking further: hashing every row as well as
+    copying it would cost a tenth of the copy, and an unchanged input is the only case to catch.
+    """
+    connection.execute(f"attach '{_quoted(newest)}' as newest (read_only)")
+    try:
+        return consumed_commits(connection, CURRENT_BUILD) == consumed_commits(
+            connection, "newest"
+        ) and same_content(connection, relations)
+    finally:
+        connection.execute("detach newest")
+
+
+def _keep(settings: Settings, newest: Path) -> Outcome:
+    current = current_path(settings)
+    if current is not None and current != newest and rollback_note(settings).exists():
+        return Outcome(
+            current.stem,
+            f"nothing new to publish; readers stay on {current.stem} (rolled back from "
+            f"{newest.stem})",
+        )
+    # Also mends a publish that died between making the version and showing it to readers.
+    point_readers_at(settings, newest)
+    return Outcome(newest.stem, f"nothing new to publish since version {newest.stem}")
+
+
+def _remove_unfinished(settings: Settings) -> None:
+    leftovers = [
+        *settings.versions_dir.glob(".*.tmp*"),
+        *settings.warehouse_dir.glob(f".{settings.published_file.name}.*.tmp*"),
+    ]
+    for path in leftovers:
+        path.unlink(missing_ok=True)
+
+
+def _quoted(path: Path) -> str:
+    return str(path).replace("'", "''")
