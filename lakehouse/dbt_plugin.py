@@ -34,6 +34,8 @@ _PUBLISHING_COMMANDS = frozenset({"build", "retry"})
 class Plugin(BasePlugin):
     """One instance a dbt process."""
 
+    _started = False
+
     def update_connection_config(self, creds: "DuckDBCredentials", config: dict[str, Any]) -> None:
         """Queue for the build file, mend it if a crash broke it, and point dbt at it.
 
@@ -78,9 +80,12 @@ class Plugin(BasePlugin):
         with self._connection.cursor() as cursor:
             fresh = ledger.freeze_commits(cursor, _settings().raw_dir, sources)
             ledger.start_run(cursor, request["selected"])
+        self._started = True
         return f"{fresh} new raw commits" if fresh else "no new raw commit"
 
     def _end(self, request: dict[str, Any]) -> str:
+        if not self._started:
+            return "nothing was built and nothing is published"
         with self._connection.cursor() as cursor:
             ledger.finish_run(cursor, request["results"])
             if request["command"] not in _PUBLISHING_COMMANDS:

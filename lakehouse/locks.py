@@ -100,12 +100,38 @@ class FileLock:
 
     def holder(self) -> LockHolder | None:
         """Who wrote the lock file last; None when nobody says."""
-        try:
-            fields = json.loads(self._path.read_text(encoding="utf-8"))
-            since = datetime.fromisoformat(fields["since"])
-            return LockHolder(int(fields["pid"]), str(fields["purpose"]), since)
-        except (OSError, ValueError, KeyError):
-            return None
+        return _read_holder(self._path)
+
+
+def current_holder(path: Path) -> LockHolder | None:
+    """Who holds a lock right now, without ever taking it from anybody.
+
+    Args:
+        path: The lock file.
+
+    Returns:
+        The holder; None when the lock is free.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return _read_holder(path)
+    finally:
+        os.close(descriptor)
+    return None
+
+
+def _read_holder(path: Path) -> LockHolder | None:
+    try:
+        fields = json.loads(path.read_text(encoding="utf-8"))
+        since = datetime.fromisoformat(fields["since"])
+        return LockHolder(int(fields["pid"]), str(fields["purpose"]), since)
+    except (OSError, ValueError, KeyError):
+        return None
 
 
 @contextmanager

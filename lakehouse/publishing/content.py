@@ -73,8 +73,10 @@ def find_relations(
         [database],
     ).fetchall():
         if (schema, name) in wanted:
-            own = [_comment("table", f"{_identifier(schema)}.{_identifier(name)}", comment)]
-            comments = [*(own if comment else []), *columns.get((schema, name), [])]
+            comments = columns.get((schema, name), [])
+            if comment:
+                target = f"{_identifier(schema)}.{_identifier(name)}"
+                comments = [_comment("table", target, comment), *comments]
             found.append(Relation(schema, name, ddl, tuple(comments)))
     return found
 

@@ -12,7 +12,7 @@
         {%- set request = {
             'selected': selected_resources,
             'sources': sources,
-            'empty': flags.EMPTY or flags.SAMPLE is not none,
+            'empty': true if (flags.EMPTY or flags.SAMPLE) else false,
         } -%}
         {{- call_kernel('lake_run_start', request) -}}
     {%- endif -%}
