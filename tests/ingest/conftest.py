@@ -1,0 +1,37 @@
+"""One embedded PostgreSQL per test session, one fresh database in it per test."""
+
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from ingest.embedded import SUPERUSER, EmbeddedPostgres
+from lakehouse.settings import Settings
+
+_numbers = count(1)
+
+
+@pytest.fixture(scope="session")
+def pg_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostgres]:
+    """A server that holds no tables."""
+    root: Path = tmp_path_factory.mktemp("embedded")
+    with EmbeddedPostgres(Settings(root=root)) as server:
+        yield server
+
+
+@pytest.fixture
+def pg_dsn(pg_server: EmbeddedPostgres) -> Iterator[str]:
+    """The superuser's address of an empty database that lives as long as the test.
+
+    Another role reaches the same database by ``pg_server.dsn(role, database)``.
+    """
+    name = sql.Identifier(f"test_{next(_numbers)}")
+    admin = pg_server.dsn(SUPERUSER, "postgres")
+    with psycopg.connect(admin, autocommit=True) as connection:
+        connection.execute(sql.SQL("create database {}").format(name))
+    yield pg_server.dsn(SUPERUSER, name.as_string().strip('"'))
+    with psycopg.connect(admin, autocommit=True) as connection:
+        connection.execute(sql.SQL("drop database {} with (force)").format(name))

@@ -1,0 +1,337 @@
+"""The embedded PostgreSQL: private, shared, and on its feet again after every kind of death."""
+
+import os
+import pwd
+import signal
+import socket
+import subprocess
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from ingest.embedded import (
+    SUPERUSER,
+    EmbeddedPostgres,
+    EmbeddedPostgresError,
+    source_dsn,
+    stop_abandoned_server,
+)
+from lakehouse.settings import Settings
+
+_USER = """
+import sys, time
+from pathlib import Path
+from ingest.embedded import EmbeddedPostgres
+from lakehouse.settings import Settings
+with EmbeddedPostgres(Settings(root=Path(sys.argv[1]))) as server:
+    print(server.dsn("postgres"), flush=True)
+    sys.stdin.read()
+"""
+CHECKOUT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Iterator[Settings]:
+    found = Settings(root=tmp_path)
+    yield found
+    stop_abandoned_server(found)
+
+
+def other_user(settings: Settings) -> subprocess.Popen[str]:
+    """Another process that uses the server until its standard input ends."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", _USER, str(settings.root)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=CHECKOUT,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline().startswith("postgresql://")
+    return process
+
+
+def leave(process: subprocess.Popen[str]) -> None:
+    assert process.stdin is not None
+    process.stdin.close()
+    assert process.wait(30) == 0
+
+
+def pid_file(settings: Settings) -> Path:
+    return settings.postgres_dir / "cluster" / "postmaster.pid"
+
+
+def server_pid(settings: Settings) -> int:
+    return int(pid_file(settings).read_text().split("\n", 1)[0])
+
+
+def ask(dsn: str, query: str) -> object:
+    with psycopg.connect(dsn) as connection:
+        row = connection.execute(query).fetchone()
+    assert row is not None
+    return row[0]
+
+
+def test_starts_in_utc_without_network_and_stops_with_its_last_user(settings: Settings) -> None:
+    with EmbeddedPostgres(settings) as server:
+        assert ask(server.dsn(), "select current_user") == "lake_extractor"
+        assert ask(server.dsn(), "select current_database()") == "shop_db"
+        assert ask(server.dsn(), "show timezone") == "UTC"
+        assert ask(server.dsn(), "show listen_addresses") == ""
+        assert ask(server.dsn(), "show fsync") == "on"
+        folder = pid_file(settings).parent.stat()
+        assert folder.st_mode & 0o077 == 0
+    assert not pid_file(settings).exists()
+
+
+def test_data_survives_a_stop(settings: Settings) -> None:
+    with EmbeddedPostgres(settings) as server, psycopg.connect(server.dsn(SUPERUSER)) as connection:
+        connection.execute("create table kept as select 7 as n")
+    with EmbeddedPostgres(settings) as server:
+        assert ask(server.dsn(SUPERUSER), "select n from kept") == 7
+
+
+def test_last_of_several_processes_stops_it(settings: Settings) -> None:
+    first = other_user(settings)
+    second = other_user(settings)
+    pid = server_pid(settings)
+    leave(first)
+    with EmbeddedPostgres(settings) as server:
+        assert ask(server.dsn(), "select 1") == 1
+    assert server_pid(settings) == pid
+    leave(second)
+    assert not pid_file(settings).exists()
+
+
+def test_nested_users_in_one_process(settings: Settings) -> None:
+    with EmbeddedPostgres(settings) as outer:
+        with EmbeddedPostgres(settings):
+            pass
+        assert ask(outer.dsn(), "select 1") == 1
+    assert not pid_file(settings).exists()
+
+
+def test_killed_users_do_not_keep_it_up(settings: Settings) -> None:
+    killed = [other_user(settings), other_user(settings)]
+    for process in killed:
+        process.kill()
+        process.wait()
+    assert pid_file(settings).exists()
+    with EmbeddedPostgres(settings) as server:
+        assert ask(server.dsn(), "select 1") == 1
+    assert not pid_file(settings).exists()
+
+
+def test_abandoned_server_is_stopped_and_a_used_one_is_not(settings: Settings) -> None:
+    user = other_user(settings)
+    assert not stop_abandoned_server(settings)
+    assert pid_file(settings).exists()
+    user.kill()
+    user.wait()
+    assert stop_abandoned_server(settings)
+    assert not pid_file(settings).exists()
+
+
+def test_committed_rows_survive_a_killed_server(settings: Settings) -> None:
+    with EmbeddedPostgres(settings) as server:
+        with psycopg.connect(server.dsn(SUPERUSER)) as connection:
+            connection.execute("create table kept as select generate_series(1, 1000) as n")
+        # The server becomes our zombie: its number lives, its pid file lies.
+        os.kill(server_pid(settings), signal.SIGKILL)
+    assert pid_file(settings).exists()
+    with EmbeddedPostgres(settings) as server:
+        assert ask(server.dsn(SUPERUSER), "select count(*) from kept") == 1000
+    assert not pid_file(settings).exists()
+
+
+def test_pid_file_that_names_another_program(settings: Settings) -> None:
+    """After a restart of the machine its number may be anybody's, also of our own account."""
+    with EmbeddedPostgres(settings):
+        text = pid_file(settings).read_text()
+        owner = pid_file(settings).stat()
+    owned = {"user": owner.st_uid} if os.geteuid() == 0 else {}
+    bystander = subprocess.Popen(["sleep", "60"], **owned)  # type: ignore[call-overload]
+    try:
+        lines = [str(bystander.pid), *text.split("\n")[1:]]
+        pid_file(settings).write_text("\n".join(lines))
+        os.chown(pid_file(settings), owner.st_uid, owner.st_gid)
+        with EmbeddedPostgres(settings) as server:
+            assert ask(server.dsn(), "select 1") == 1
+        assert bystander.poll() is None
+    finally:
+        bystander.kill()
+        bystander.wait()
+
+
+def test_half_made_folder_is_made_anew(settings: Settings) -> None:
+    half = settings.postgres_dir / "cluster.new"
+    half.mkdir(parents=True)
+    (half / "PG_VERSION").write_text("18\n")
+    with EmbeddedPostgres(settings) as server:
+        assert ask(server.dsn(), "select 1") == 1
+    assert not half.exists()
+
+
+def test_many_processes_come_and_go_at_once(settings: Settings) -> None:
+    script = _USER.replace("sys.stdin.read()", "time.sleep(0.05)")
+    crowd = [
+        subprocess.Popen(
+            [sys.executable, "-c", f"for _ in range(5):\n{_indented(script)}", str(settings.root)],
+            stdout=subprocess.DEVNULL,
+            cwd=CHECKOUT,
+        )
+        for _ in range(4)
+    ]
+    assert [process.wait(120) for process in crowd] == [0] * 4
+    assert not pid_file(settings).exists()
+
+
+def _indented(script: str) -> str:
+    return "".join(f"    {line}\n" for line in script.splitlines())
+
+
+def test_deep_folders_with_awkward_names(tmp_path: Path) -> None:
+    root = tmp_path / ("deep " * 12) / ("ä,'%" * 12) / "end"
+    settings = Settings(root=root)
+    assert len(str(settings.postgres_dir)) > 107
+    with EmbeddedPostgres(settings) as server:
+        assert ask(server.dsn(), "select current_user") == "lake_extractor"
+        sockets = Path(pid_file(settings).read_text().splitlines()[4])
+        assert sockets.stat().st_mode & 0o077 == 0
+    assert not sockets.exists()
+
+
+def test_percent_and_spaces_in_a_short_folder(tmp_path: Path) -> None:
+    with EmbeddedPostgres(Settings(root=tmp_path / "a b%2F@:?é")) as server:
+        assert ask(server.dsn(), "select 1") == 1
+
+
+def test_variables_of_another_server_do_not_disturb(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {"PGPORT": "1", "PGDATA": "/nowhere", "PGHOST": "example.org"}.items():
+        monkeypatch.setenv(name, value)
+    with EmbeddedPostgres(settings) as server:
+        assert ask(server.dsn(), "select 1") == 1
+
+
+def test_data_of_another_major_version_is_named(settings: Settings) -> None:
+    with EmbeddedPostgres(settings):
+        pass
+    (settings.postgres_dir / "cluster" / "PG_VERSION").write_text("16\n")
+    with pytest.raises(
+        EmbeddedPostgresError, match="of PostgreSQL 16, the server here is"
+    ) as raised:
+        EmbeddedPostgres(settings).__enter__()
+    assert "\n" not in str(raised.value)
+
+
+def test_folder_that_is_no_cluster_is_named(settings: Settings) -> None:
+    (settings.postgres_dir / "cluster").mkdir(parents=True, mode=0o700)
+    with pytest.raises(EmbeddedPostgresError, match="no PostgreSQL that names its version"):
+        EmbeddedPostgres(settings).__enter__()
+
+
+def test_server_that_cannot_start_gives_its_own_reason(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with EmbeddedPostgres(settings):
+        pass
+    with (settings.postgres_dir / "cluster" / "postgresql.conf").open("a") as conf:
+        conf.write("shared_buffers = 'plenty'\n")
+    monkeypatch.setattr("ingest._postgres_server._START_ATTEMPTS", 1)
+    with pytest.raises(EmbeddedPostgresError, match=r"did not start: .*FATAL.*Next: read .*log"):
+        EmbeddedPostgres(settings).__enter__()
+    monkeypatch.undo()
+
+
+def test_dsn_outside_the_block_is_refused(settings: Settings) -> None:
+    with pytest.raises(EmbeddedPostgresError, match="not started"):
+        EmbeddedPostgres(settings).dsn()
+
+
+def test_source_dsn_prefers_the_users_own_server(tmp_path: Path) -> None:
+    own = "postgresql://lake_extractor:secret@db.example/shop"
+    with source_dsn(Settings(root=tmp_path, source_dsn=own)) as dsn:
+        assert dsn == own
+    assert not (tmp_path / "data").exists()
+    with source_dsn(Settings(root=tmp_path)) as dsn:
+        assert ask(dsn, "select current_user") == "lake_extractor"
+
+
+def as_nobody(work: Callable[[], None]) -> int:
+    """Run a function in a child process without privileges; 0 if it did not raise."""
+    child = os.fork()
+    if child == 0:
+        nobody = pwd.getpwnam("nobody")
+        os.setgroups([])
+        os.setgid(nobody.pw_gid)
+        os.setuid(nobody.pw_uid)
+        try:
+            work()
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)
+        os._exit(0)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may become somebody else")
+def test_works_for_a_normal_user(tmp_path: Path) -> None:
+    """The rest of this file proves the case of root when it runs as root."""
+    nobody = pwd.getpwnam("nobody")
+    home = tmp_path / "home"
+    home.mkdir()
+    os.chown(home, nobody.pw_uid, nobody.pw_gid)
+    for folder in home.parents:
+        folder.chmod(folder.stat().st_mode | 0o001)
+    settings = Settings(root=home)
+
+    def use() -> None:
+        with EmbeddedPostgres(settings) as server:
+            assert ask(server.dsn(SUPERUSER), "select current_user") == "postgres"
+            assert Path(f"/proc/{server_pid(settings)}").stat().st_uid == nobody.pw_uid
+        assert not pid_file(settings).exists()
+
+    assert as_nobody(use) == 0
+    # Root afterwards: the folder's owner goes on to run the server.
+    with EmbeddedPostgres(settings) as server:
+        assert ask(server.dsn(), "select 1") == 1
+        assert pid_file(settings).stat().st_uid == nobody.pw_uid
+    assert as_nobody(use) == 0
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may become somebody else")
+def test_folder_of_another_user_is_named(settings: Settings) -> None:
+    with EmbeddedPostgres(settings):
+        pass
+    for folder in settings.postgres_dir.parents:
+        folder.chmod(folder.stat().st_mode | 0o001)
+
+    def use() -> None:
+        with pytest.raises(EmbeddedPostgresError, match="belongs to another user"):
+            EmbeddedPostgres(settings).__enter__()
+
+    assert as_nobody(use) == 0
+
+
+def test_start_and_stop_are_fast_enough_for_an_idle_run(settings: Settings) -> None:
+    """Not a benchmark: a poll by the second somewhere would show here."""
+    with EmbeddedPostgres(settings):
+        pass
+    started = time.monotonic()
+    for _ in range(3):
+        with EmbeddedPostgres(settings):
+            pass
+    assert time.monotonic() - started < 6
+
+
+def test_a_socket_path_limit_is_real() -> None:
+    """The bound of 103 bytes is below what this system refuses."""
+    with socket.socket(socket.AF_UNIX) as probe, pytest.raises(OSError, match="too long"):
+        probe.bind("/tmp/" + "x" * 110)
