@@ -1,0 +1,261 @@
+"""What the database's catalog says about a table, checked against what is declared.
+
+Here belongs finding out the columns, the key, the privileges and the index on the cursor, and the
+sentence for each thing that makes extraction impossible. Here does not belong reading rows.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from ingest.postgres.connection import Connection, Row
+from ingest.postgres.errors import SourceError
+from ingest.postgres.sql import identifier, literal
+from ingest.postgres.types import ColumnType, column_type
+from ingest.sources import TableSpec
+from lakehouse.raw import META_FIELDS, raw_schema
+
+TIMESTAMPTZ = "timestamp with time zone"
+TIMESTAMP = "timestamp without time zone"
+DATE = "date"
+_OF_TIME = (TIMESTAMPTZ, TIMESTAMP, DATE)
+_NUMBERS = ("smallint", "integer", "bigint", "numeric")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Column:
+    """One column of a source table.
+
+    Attributes:
+        name: Its name.
+        pg_type: Its type with the modifier, as ``format_type`` writes it; a domain's base type.
+        cast_type: The same without the modifier: what a constant of this type is cast to.
+        nullable: Whether the catalog allows NULL.
+        type: How it is read and stored.
+    """
+
+    name: str
+    pg_type: str
+    cast_type: str
+    nullable: bool
+    type: ColumnType
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceTable:
+    """One table as it is in the database now, fit for extraction.
+
+    Attributes:
+        spec: What is declared about it.
+        columns: Its columns in their order.
+        key: The columns that identify a row.
+        cursor: The column that grows with every change.
+        cursor_indexed: Whether an index begins with the cursor; without one every run scans.
+        rows_estimate: The planner's idea of how many rows there are; None before the first ANALYZE.
+        schema: The Arrow schema of its raw files.
+    """
+
+    spec: TableSpec
+    columns: tuple[Column, ...]
+    key: tuple[Column, ...]
+    cursor: Column
+    cursor_indexed: bool
+    rows_estimate: int | None
+    schema: pa.Schema
+
+    @property
+    def sql_name(self) -> str:
+        """The table's quoted name."""
+        return f"{identifier(self.spec.schema)}.{identifier(self.spec.name)}"
+
+    @property
+    def key_names(self) -> tuple[str, ...]:
+        """The names of the key's columns."""
+        return tuple(column.name for column in self.key)
+
+    @property
+    def cursor_is_number(self) -> bool:
+        """Whether the cursor is a number and not a time."""
+        return self.cursor.cast_type in _NUMBERS
+
+    @property
+    def source_types(self) -> dict[str, str]:
+        """Each column's PostgreSQL type, for people and for telling that one changed."""
+        return {column.name: column.pg_type for column in self.columns}
+
+
+def read_table(connection: Connection, spec: TableSpec) -> SourceTable:
+    """Look a table up and check that it can be extracted as declared.
+
+    Raises:
+        SourceError: It is missing, may not be read, or has no usable key or cursor.
+    """
+    relation = _relation(connection, spec)
+    columns = _columns(connection, spec, relation["oid"])
+    by_name = {column.name: column for column in columns}
+    key_names = _key(connection, spec, relation, by_name)
+    return SourceTable(
+        spec=spec,
+        columns=columns,
+        key=tuple(by_name[name] for name in key_names),
+        cursor=_cursor(spec, by_name),
+        cursor_indexed=_is_indexed(connection, spec, relation["oid"]),
+        rows_estimate=relation["estimate"] if relation["estimate"] > 0 else None,
+        schema=raw_schema(pa.schema([(column.name, column.type.arrow) for column in columns])),
+    )
+
+
+def _relation(connection: Connection, spec: TableSpec) -> Row:
+    found = connection.rows(
+        f"""
+        select c.oid::bigint as oid, c.relkind::text as kind,
+            (case when c.relkind = 'p' then -1 else c.reltuples end)::bigint as estimate,
+            has_schema_privilege(n.oid, 'USAGE') as usable,
+            current_user::text as role
+        from pg_class c join pg_namespace n on n.oid = c.relnamespace
+        where n.nspname = {literal(spec.schema)} and c.relname = {literal(spec.name)}
+            and c.relkind in ('r', 'p', 'v', 'm', 'f')
+        """
+    )
+    if not found:
+        raise SourceError(
+            f"the source database has no table {spec.schema}.{spec.name}",
+            "create it (`lake seed` makes the demo's tables) or correct ingest/sources.yml",
+        )
+    if not found[0]["usable"]:
+        role = found[0]["role"]
+        raise SourceError(
+            f"role {role} may not use schema {spec.schema}",
+            f"run `grant usage on schema {spec.schema} to {role}` at the source",
+        )
+    return found[0]
+
+
+def _columns(connection: Connection, spec: TableSpec, oid: int) -> tuple[Column, ...]:
+    # A domain is read as its base type: the recursion ends where the type is no domain any more.
+    found = connection.rows(
+        f"""
+        with recursive base as (
+            select a.attnum, a.attname, a.attnotnull, a.atttypid as typid, a.atttypmod as typmod
+            from pg_attribute a where a.attrelid = {oid} and a.attnum > 0 and not a.attisdropped
+            union all
+            select b.attnum, b.attname, b.attnotnull or t.typnotnull, t.typbasetype, t.typtypmod
+            from base b join pg_type t on t.oid = b.typid and t.typtype = 'd'
+        )
+        select b.attname::text as name, format_type(b.typid, b.typmod) as pg_type,
+            format_type(b.typid, -1) as cast_type, not b.attnotnull as nullable,
+            has_column_privilege({oid}, b.attnum, 'SELECT') as readable, current_user::text as role
+        from base b join pg_type t on t.oid = b.typid and t.typtype <> 'd'
+        order by b.attnum
+        """
+    )
+    _refuse_unreadable(spec, found)
+    if reserved := {f.name for f in META_FIELDS} & {row["name"] for row in found}:
+        raise SourceError(
+            f"{spec.schema}.{spec.name} has a column {min(reserved)}, a name that raw files use",
+            "rename it at the source, or extract a view that renames it",
+        )
+    return tuple(
+        Column(
+            name=row["name"],
+            pg_type=row["pg_type"],
+            cast_type=row["cast_type"],
+            nullable=row["nullable"],
+            type=column_type(row["pg_type"]),
+        )
+        for row in found
+    )
+
+
+def _refuse_unreadable(spec: TableSpec, columns: Sequence[Row]) -> None:
+    hidden = [row["name"] for row in columns if not row["readable"]]
+    if not hidden:
+        return
+    role = columns[0]["role"]
+    what = "" if len(hidden) == len(columns) else f" column {', '.join(hidden)} of"
+    raise SourceError(
+        f"role {role} may not read{what} {spec.schema}.{spec.name}",
+        f"run `grant select on {spec.schema}.{spec.name} to {role}` at the source",
+    )
+
+
+def _key(
+    connection: Connection, spec: TableSpec, relation: Row, columns: dict[str, Column]
+) -> tuple[str, ...]:
+    unique = connection.rows(
+        f"""
+        select array_to_string(array(
+            select a.attname::text from unnest(i.indkey::int2[]) with ordinality as k(attnum, place)
+            join pg_attribute a on a.attrelid = i.indrelid and a.attnum = k.attnum
+            where k.place <= i.indnkeyatts order by k.place), e'\\x1f') as columns,
+            i.indisprimary as is_primary
+        from pg_index i
+        where i.indrelid = {relation["oid"]} and i.indisunique and i.indisvalid
+            and i.indpred is null and i.indexprs is null
+        order by i.indisprimary desc
+        """
+    )
+    keys = [tuple(row["columns"].split("\x1f")) for row in unique]
+    if not spec.primary_key:
+        if not unique or not unique[0]["is_primary"]:
+            raise SourceError(
+                f"{spec.schema}.{spec.name} has no primary key",
+                f"add one at the source, or declare `primary_key` of {spec.name} in sources.yml",
+            )
+        return keys[0]
+    if missing := [name for name in spec.primary_key if name not in columns]:
+        raise _no_column(spec, "primary_key", missing[0], columns)
+    # A view or a foreign table has no indexes; there the declaration is all there is.
+    if relation["kind"] in ("r", "p") and set(spec.primary_key) not in map(set, keys):
+        declared = ", ".join(spec.primary_key)
+        raise SourceError(
+            f"nothing makes ({declared}) unique in {spec.schema}.{spec.name}",
+            f"add a primary key or a unique index on ({declared}) at the source",
+        )
+    return spec.primary_key
+
+
+def _cursor(spec: TableSpec, columns: dict[str, Column]) -> Column:
+    if spec.cursor not in columns:
+        raise _no_column(spec, "cursor", spec.cursor, columns)
+    cursor = columns[spec.cursor]
+    if cursor.cast_type not in (*_OF_TIME, *_NUMBERS):
+        raise SourceError(
+            f"the cursor {spec.cursor} of {spec.schema}.{spec.name} is {cursor.pg_type}, which "
+            "does not grow with time",
+            "choose a timestamp, date or number column as its cursor in ingest/sources.yml",
+        )
+    is_span = bool(spec.lookback.span)
+    if is_span and cursor.cast_type in _NUMBERS or spec.lookback.units and not is_span and (
+        cursor.cast_type in _OF_TIME
+    ):
+        wanted = "a bare number" if cursor.cast_type in _NUMBERS else "a span such as 1h"
+        raise SourceError(
+            f"lookback {spec.lookback} of {spec.label} does not fit its cursor {spec.cursor} "
+            f"({cursor.pg_type})",
+            f"give {wanted} in ingest/sources.yml",
+        )
+    return cursor
+
+
+def _is_indexed(connection: Connection, spec: TableSpec, oid: int) -> bool:
+    found = connection.row(
+        f"""
+        select exists(
+            select from pg_index i join pg_attribute a
+                on a.attrelid = i.indrelid and a.attnum = i.indkey[0]
+            where i.indrelid = {oid} and i.indisvalid and a.attname = {literal(spec.cursor)}
+        ) as indexed
+        """
+    )
+    return bool(found["indexed"])
+
+
+def _no_column(
+    spec: TableSpec, declared_as: str, name: str, columns: dict[str, Column]
+) -> SourceError:
+    return SourceError(
+        f"{spec.schema}.{spec.name} has no column {name}, its declared {declared_as}",
+        f"correct ingest/sources.yml; it has {', '.join(columns)}",
+    )
