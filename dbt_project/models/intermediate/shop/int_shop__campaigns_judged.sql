@@ -1,0 +1,44 @@
+{%- set upstreams = ['log_shop__campaigns'] -%}
+{{ follow(upstreams, key='campaign_id', affected='affected_campaigns', keeps_null_keys=true) }}
+
+with
+
+versions as (
+
+    select * from {{ ref('log_shop__campaigns') }}
+    where {{ is_affected('campaign_id', affected_campaigns(upstreams), keeps_null_keys=true) }}
+
+),
+
+current_versions as (
+
+    select * from {{ current_versions('shop', 'campaigns', 'campaign_id') }}
+
+),
+
+judged as (
+
+    select
+        campaign_id,
+        campaign_name,
+        channel,
+        discount_rate,
+        starts_on,
+        ends_on,
+        created_at,
+        updated_at,
+        _unrepresentable,
+        has_version,
+        is_deleted,
+        deleted_at,
+        first_seen_at,
+        last_seen_at,
+        _extracted_at,
+        _batch_id,
+        {{ verdict('shop', 'campaigns', 'campaign_id') }} as broken_rules,
+        {{ rule_version('shop', 'campaigns', 'campaign_id') }} as rule_version
+    from current_versions
+
+)
+
+select * from judged

@@ -1,0 +1,48 @@
+{%- set upstreams = ['log_shop__customers'] -%}
+{{ follow(upstreams, key='customer_id', affected='affected_customers', keeps_null_keys=true) }}
+
+with
+
+versions as (
+
+    select * from {{ ref('log_shop__customers') }}
+    where {{ is_affected('customer_id', affected_customers(upstreams), keeps_null_keys=true) }}
+
+),
+
+current_versions as (
+
+    select * from {{ current_versions('shop', 'customers', 'customer_id') }}
+
+),
+
+judged as (
+
+    select
+        customer_id,
+        first_name,
+        last_name,
+        email,
+        phone,
+        street,
+        postal_code,
+        city,
+        country_code,
+        segment,
+        created_at,
+        updated_at,
+        _unrepresentable,
+        has_version,
+        is_deleted,
+        deleted_at,
+        first_seen_at,
+        last_seen_at,
+        _extracted_at,
+        _batch_id,
+        {{ verdict('shop', 'customers', 'customer_id') }} as broken_rules,
+        {{ rule_version('shop', 'customers', 'customer_id') }} as rule_version
+    from current_versions
+
+)
+
+select * from judged

@@ -1,0 +1,125 @@
+with
+
+transactions as (
+
+    select * from {{ ref('stg_shop__transactions') }}
+
+),
+
+covered_years as (
+
+    -- Constants keep a calendar also when there is no sale; the widest one is 102 years.
+    select
+        least(
+            coalesce(min(cast(extract(year from sold_at) as int)) - 1, {{ var('calendar_first_year') }}),
+            {{ var('calendar_first_year') }}
+        ) as first_year,
+        greatest(
+            coalesce(max(cast(extract(year from sold_at) as int)) + 1, {{ var('calendar_last_year') }}),
+            {{ var('calendar_last_year') }}
+        ) as last_year
+    from transactions
+
+),
+
+digits as (
+
+    {% for digit in range(10) -%}
+    select {{ digit }} as digit{{ ' union all' if not loop.last }}
+    {% endfor %}
+),
+
+day_numbers as (
+
+    -- Days since 1999-01-01: plain numbers instead of each engine's own series function.
+    select
+        ten_thousands.digit * 10000
+        + thousands.digit * 1000
+        + hundreds.digit * 100
+        + tens.digit * 10
+        + ones.digit as day_number
+    from digits as ones
+    cross join digits as tens
+    cross join digits as hundreds
+    cross join digits as thousands
+    cross join digits as ten_thousands
+    where ten_thousands.digit < 4
+
+),
+
+days as (
+
+    select
+        cast({{ dbt.dateadd('day', 'day_number', "cast('1999-01-01' as date)") }} as date) as full_date
+    from day_numbers
+
+),
+
+calendar as (
+
+    select
+        days.full_date,
+        cast(extract(year from days.full_date) as int) as year,
+        cast(extract(month from days.full_date) as int) as month_number,
+        cast(extract(day from days.full_date) as int) as day_of_month,
+        cast(date_trunc('week', days.full_date) as date) as week_start_date
+    from days
+    inner join covered_years
+        on extract(year from days.full_date) between covered_years.first_year and covered_years.last_year
+
+),
+
+numbered as (
+
+    -- An ISO week belongs to the year of its Thursday.
+    select
+        calendar.*,
+        cast({{ dbt.datediff('week_start_date', 'full_date', 'day') }} as int) + 1 as day_of_week,
+        cast(extract(week from full_date) as int) as iso_week,
+        cast(
+            extract(year from cast({{ dbt.dateadd('day', 3, 'week_start_date') }} as date)) as int
+        ) as iso_year
+    from calendar
+
+),
+
+final as (
+
+    select
+        -- ids
+        cast(year * 10000 + month_number * 100 + day_of_month as int) as date_key,
+        full_date,
+
+        -- strings
+        case day_of_week
+            {% for name in [
+                'Monday', 'Tuesday', 'Wednesday', 'Thursday', 'Friday', 'Saturday', 'Sunday'
+            ] -%}
+            when {{ loop.index }} then '{{ name }}'
+            {% endfor -%}
+        end as day_name,
+        case month_number
+            {% for name in [
+                'January', 'February', 'March', 'April', 'May', 'June', 'July', 'August',
+                'September', 'October', 'November', 'December'
+            ] -%}
+            when {{ loop.index }} then '{{ name }}'
+            {% endfor -%}
+        end as month_name,
+
+        -- numerics
+        day_of_week,
+        day_of_month,
+        month_number,
+        cast(floor((month_number + 2) / 3) as int) as quarter_of_year,
+        iso_week,
+        iso_year,
+        year,
+
+        -- booleans
+        day_of_week >= 6 as is_weekend
+    from numbered
+
+)
+
+select * from final
