@@ -104,7 +104,7 @@ class FileLock:
 
 
 def current_holder(path: Path) -> LockHolder | None:
-    """Who holds a lock right now, without ever taking it from anybody.
+    """Who holds a lock right now.
 
     Args:
         path: The lock file.
@@ -123,6 +123,15 @@ def current_holder(path: Path) -> LockHolder | None:
     finally:
         os.close(descriptor)
     return None
+
+
+def _try_briefly(lock: FileLock) -> bool:
+    # `current_holder` shares the lock for an instant; that alone must not make anybody give up.
+    for _ in range(3):
+        if lock.try_acquire():
+            return True
+        time.sleep(0.05)
+    return False
 
 
 def _read_holder(path: Path) -> LockHolder | None:
@@ -156,7 +165,7 @@ def file_lock(
     lock = FileLock(path, purpose=purpose)
     if wait:
         lock.acquire(on_wait=on_wait)
-    elif not lock.try_acquire():
+    elif not _try_briefly(lock):
         holder = lock.holder() or "another process"
         raise LockHeldError(f"already running: {holder}", "wait until it ends, then run this again")
     try:

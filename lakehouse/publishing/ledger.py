@@ -5,7 +5,7 @@ with the tables it speaks of. Here belongs deciding whether a build may be publi
 belong how it is published.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,6 +36,25 @@ would make these transactions conflict."""
 
 _GREEN = frozenset({"success", "pass", "warn", "no-op", "reused"})
 _RUNNING = "interrupted"
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A node of the dbt project that is built or tested.
+
+    Attributes:
+        unique_id: dbt's id.
+        resource_type: ``model``, ``seed``, ``snapshot`` or ``test``.
+        schema_name: Where it is built.
+        alias: The name it is built as.
+        parents: Unique ids of what it reads.
+    """
+
+    unique_id: str
+    resource_type: str
+    schema_name: str
+    alias: str
+    parents: Sequence[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,15 +158,18 @@ def finish_run(connection: "duckdb.DuckDBPyConnection", results: Mapping[str, st
     _record(connection, results)
 
 
-def blockers(connection: "duckdb.DuckDBPyConnection", manifest: Mapping[str, Any]) -> list[Blocker]:
+def blockers(
+    connection: "duckdb.DuckDBPyConnection", nodes: Sequence[Node], unit_tests: Sequence[str]
+) -> list[Blocker]:
     """Find what holds publishing back.
 
     A node is green when its last run ended well and, for a data test, when that was not before
-    the last build of a model it tests: a test that has not seen a table says nothing about it.
+    the last build of a table it tests: a test that has not seen a table says nothing about it.
 
     Args:
         connection: The build file.
-        manifest: dbt's manifest of the run that just ended.
+        nodes: Every enabled model, seed, snapshot and data test of the project.
+        unit_tests: Unique ids of its unit tests.
     """
     last = {
         unique_id: (status, run)
@@ -155,26 +177,16 @@ def blockers(connection: "duckdb.DuckDBPyConnection", manifest: Mapping[str, Any
             "select unique_id, status, run from ops.nodes"
         ).fetchall()
     }
+    parents = {node.unique_id: node.parents for node in nodes if node.resource_type == "test"}
     found = []
-    for unique_id, node in _publishable(manifest):
+    for unique_id in [*(node.unique_id for node in nodes), *unit_tests]:
         status, run = last.get(unique_id, ("never run", 0))
+        built = [last[p][1] for p in parents.get(unique_id, ()) if p in last]
         if status not in _GREEN:
             found.append(Blocker(unique_id, status))
-        elif node["resource_type"] == "test":
-            built = [last[p][1] for p in node["depends_on"]["nodes"] if p in last]
-            if run < max(built, default=0):
-                found.append(Blocker(unique_id, "not run since its table was built"))
+        elif run < max(built, default=0):
+            found.append(Blocker(unique_id, "not run since its table was built"))
     return sorted(found, key=lambda blocker: blocker.unique_id)
-
-
-def _publishable(manifest: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
-    kinds = {"model", "seed", "snapshot", "test"}
-    nodes = [
-        (unique_id, node)
-        for unique_id, node in manifest["nodes"].items()
-        if node["resource_type"] in kinds and node["config"]["materialized"] != "ephemeral"
-    ]
-    return nodes + list(manifest.get("unit_tests", {}).items())
 
 
 def _record(connection: "duckdb.DuckDBPyConnection", statuses: Mapping[str, str]) -> None:

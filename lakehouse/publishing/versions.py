@@ -198,7 +198,9 @@ def open_published(settings: Settings, version: str | None = None) -> "duckdb.Du
     import duckdb
 
     path = find_version(settings, version) if version else current_version(settings).path
-    return duckdb.connect(str(path), read_only=True, config={"TimeZone": "UTC"})
+    connection = duckdb.connect(str(path), read_only=True)
+    connection.execute("set timezone = 'UTC'")
+    return connection
 
 
 def _version_before(settings: Settings) -> Path:
@@ -212,7 +214,7 @@ def _version_before(settings: Settings) -> Path:
 def _describe(path: Path, is_current: bool) -> Version:
     import duckdb
 
-    with duckdb.connect(str(path), read_only=True, config={"TimeZone": "UTC"}) as connection:
+    with duckdb.connect(str(path), read_only=True) as connection:
         row = connection.execute(
             "select epoch_us(published_at), invocation_id from lake.version"
         ).fetchone()

@@ -1,0 +1,18 @@
+"""Fixtures of the kernel's tests."""
+
+from pathlib import Path
+
+import pytest
+from support.tiny_project import Tiny, make_tiny
+
+from lakehouse.settings import Settings
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(root=tmp_path / "root", keep_versions=3)
+
+
+@pytest.fixture
+def tiny(settings: Settings) -> Tiny:
+    return make_tiny(settings)

@@ -1,0 +1,219 @@
+"""What a plain `dbt build` does to readers: the real macros, hooks, plugin and adapter."""
+
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import duckdb
+import pytest
+from support.tiny_project import Tiny, wait_until
+
+from lakehouse.locks import current_holder
+from lakehouse.publishing import list_versions, open_published, rollback
+from lakehouse.publishing.publish import held_back_file
+
+DUCKDB_CLIENT = Path(sys.executable).with_name("duckdb")
+
+
+def checksum(tiny: Tiny) -> str:
+    return hashlib.sha256(tiny.settings.published_file.read_bytes()).hexdigest()
+
+
+def published_ids(tiny: Tiny) -> list[int]:
+    with open_published(tiny.settings) as connection:
+        rows = connection.execute("select id from marts.members order by id").fetchall()
+    return [row[0] for row in rows]
+
+
+def test_an_empty_raw_layer_builds_and_publishes_typed_tables(tiny: Tiny) -> None:
+    tiny.dbt("build")
+    with open_published(tiny.settings) as connection:
+        described = connection.execute("describe marts.members").fetchall()
+        schemas = connection.execute(
+            "select distinct schema_name from duckdb_tables() order by 1"
+        ).fetchall()
+    assert [row[:2] for row in described] == [("id", "BIGINT")]
+    assert schemas == [("lake",), ("marts",)], "private schemas stay private"
+
+
+def test_a_build_reads_each_commit_once_and_an_idle_one_publishes_nothing(tiny: Tiny) -> None:
+    tiny.land(1, 2)
+    tiny.dbt("build")
+    assert published_ids(tiny) == [1, 2]
+    tiny.land(3)
+    assert "published version" in tiny.dbt("build")
+    assert published_ids(tiny) == [1, 2, 3]
+    before = checksum(tiny)
+    assert "nothing new to publish" in tiny.dbt("build")
+    assert "nothing new to publish" in tiny.dbt("build", "--full-refresh")
+    assert checksum(tiny) == before
+    assert len(list_versions(tiny.settings)) == 2
+
+
+def test_a_commit_that_becomes_visible_late_is_read_although_its_id_is_smaller(
+    tiny: Tiny,
+) -> None:
+    late = tiny.land(1)
+    hidden = late.rename(late.with_name("." + late.name))
+    tiny.land(2)
+    tiny.dbt("build")
+    hidden.rename(late)
+    tiny.dbt("build")
+    assert published_ids(tiny) == [1, 2]
+
+
+def test_a_red_test_holds_the_build_back_until_that_test_is_green_again(tiny: Tiny) -> None:
+    tiny.land(1)
+    tiny.dbt("build")
+    good = checksum(tiny)
+    planted = tiny.land(1)
+    output = tiny.dbt("build", fails=True)
+    assert "not published: unique_members_id (fail)" in output
+    assert checksum(tiny) == good
+    assert held_back_file(tiny.settings).exists()
+    partial = tiny.dbt("build", "--select", "bystander")
+    assert "not published: unique_members_id (fail)" in partial, "a green part releases nothing"
+    assert checksum(tiny) == good
+    planted.rename(planted.with_name(planted.name + ".set-aside"))
+    assert "published version" not in tiny.dbt("run", "--full-refresh")
+    assert checksum(tiny) == good, "only a build publishes"
+    tiny.dbt("build", "--full-refresh")
+    assert published_ids(tiny) == [1]
+    assert not held_back_file(tiny.settings).exists()
+
+
+def test_a_table_that_was_rebuilt_without_its_tests_is_not_published(tiny: Tiny) -> None:
+    tiny.dbt("build")
+    tiny.land(1, 1)
+    tiny.dbt("run")
+    output = tiny.dbt("build", "--select", "bystander")
+    assert "unique_members_id (not run since its table was built)" in output
+    assert published_ids(tiny) == []
+
+
+def test_a_part_of_a_new_warehouse_is_not_published(tiny: Tiny) -> None:
+    output = tiny.dbt("build", "--select", "bystander")
+    assert "members (never run)" in output
+    assert list_versions(tiny.settings) == []
+
+
+def test_a_killed_build_holds_back_what_it_had_begun(
+    tiny: Tiny,
+) -> None:
+    tiny.dbt("build")
+    model = tiny.settings.dbt_dir / "models" / "members.sql"
+    text = model.read_text()
+    # Busy for minutes, so that the kill always comes in the middle of the model.
+    endless = "(select count(*) from range(100000000000) where sqrt(range) = -1)"
+    model.write_text(text.replace("select id", f"select id + {endless} as id"))
+    tiny.land(4)
+    process = tiny.start("build")
+    wait_until(lambda: current_holder(tiny.settings.build_lock) is not None)
+    wait_until(lambda: "START sql incremental model marts.members" in _next_line(process))
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    model.write_text(text)
+    output = tiny.dbt("build", "--select", "bystander")
+    assert "members (interrupted)" in output
+    tiny.land(5)
+    tiny.dbt("build")
+    assert published_ids(tiny) == [4, 5]
+
+
+def _next_line(process: "subprocess.Popen[str]") -> str:
+    assert process.stdout is not None
+    return process.stdout.readline()
+
+
+def test_empty_is_refused_because_it_would_lose_rows(tiny: Tiny) -> None:
+    tiny.land(1)
+    output = tiny.dbt("build", "--empty", fails=True)
+    assert "would mark raw commits as read without reading them" in output
+    tiny.dbt("build")
+    assert published_ids(tiny) == [1]
+
+
+def test_a_damaged_commit_stops_the_build_and_names_file_and_next_command(tiny: Tiny) -> None:
+    tiny.land(1)
+    tiny.dbt("build")
+    bad = tiny.land(2)
+    bad.write_bytes(b"PAR1 nonsense")
+    output = tiny.dbt("build", fails=True)
+    assert f"lake raw set-aside {bad.stem}" in output
+    assert published_ids(tiny) == [1]
+
+
+@pytest.mark.parametrize("damage", [b"", b"not a database", None])
+def test_a_build_file_that_cannot_be_opened_is_set_aside_and_rebuilt(
+    tiny: Tiny, damage: bytes | None
+) -> None:
+    tiny.land(1)
+    tiny.dbt("build")
+    build_file = tiny.settings.build_file
+    if damage is None:
+        log = build_file.with_name(build_file.name + ".wal")
+        log.write_bytes(b"\x00garbage" * 100)
+    else:
+        build_file.write_bytes(damage)
+    tiny.land(2)
+    output = tiny.dbt("build")
+    assert published_ids(tiny) == [1, 2]
+    if damage == b"not a database":  # an empty file is a new one, a torn log is cut off
+        assert "set aside" in output
+        assert build_file.with_name(build_file.name + ".broken").exists()
+
+
+def test_who_waits_says_whom_it_waits_for(tiny: Tiny) -> None:
+    tiny.dbt("build")
+    first = tiny.start("build", LAKE_INVOKED_BY="a Dagster run")
+    second = tiny.start("build")
+    outputs = [process.communicate(timeout=120)[0] for process in (first, second)]
+    assert [first.returncode, second.returncode] == [0, 0], outputs
+    waiting = [o for o in outputs if "waiting for dbt build from" in o]
+    assert len(waiting) == 1, outputs
+
+
+def test_docs_and_compile_work_from_a_clean_clone_and_publish_nothing(tiny: Tiny) -> None:
+    tiny.dbt("compile")
+    tiny.dbt("docs", "generate")
+    assert list_versions(tiny.settings) == []
+
+
+def test_a_rollback_is_not_undone_by_an_idle_build(tiny: Tiny) -> None:
+    tiny.land(1)
+    tiny.dbt("build")
+    tiny.land(2)
+    tiny.dbt("build")
+    rollback(tiny.settings)
+    assert published_ids(tiny) == [1]
+    assert "rolled back" in tiny.dbt("build")
+    assert published_ids(tiny) == [1]
+    tiny.land(3)
+    tiny.dbt("build")
+    assert published_ids(tiny) == [1, 2, 3]
+
+
+def test_the_stable_command_line_client_reads_what_is_published(tiny: Tiny) -> None:
+    tiny.land(7)
+    tiny.dbt("build")
+    command = [str(DUCKDB_CLIENT), "-readonly", "-csv", "-noheader"]
+    query = "select id from lakehouse.marts.members"
+    command += [str(tiny.settings.published_file), "-c", query]
+    assert subprocess.run(command, capture_output=True, text=True).stdout.strip() == "7"
+    write = [*command[:-1], "delete from marts.members"]
+    assert subprocess.run(write, capture_output=True).returncode != 0
+
+
+def test_the_adapter_cannot_open_the_build_file_while_dbt_does_but_readers_never_wait(
+    tiny: Tiny,
+) -> None:
+    tiny.land(1)
+    tiny.dbt("build")
+    with duckdb.connect(str(tiny.settings.published_file), read_only=True) as reader:
+        tiny.land(2)
+        tiny.dbt("build")
+        assert reader.execute("select count(*) from marts.members").fetchone() == (1,)
+    assert published_ids(tiny) == [1, 2]
