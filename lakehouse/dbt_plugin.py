@@ -92,6 +92,8 @@ class Plugin(BasePlugin):
             ledger.finish_run(cursor, request["results"])
             if request["command"] not in _PUBLISHING_COMMANDS:
                 return ""
+            if not request["publish"]:
+                return "not published: asked not to (publish: false)"
             settings = _settings()
             nodes = [ledger.Node(**node) for node in request["nodes"]]
             blockers = ledger.blockers(cursor, nodes, _unit_tests())

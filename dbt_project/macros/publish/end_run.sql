@@ -27,6 +27,7 @@
             'nodes': nodes,
             'invocation_id': invocation_id,
             'schemas': var('published_schemas'),
+            'publish': var('publish', true),
         } -%}
         {{- call_kernel('lake_run_end', request) -}}
     {%- endif -%}
