@@ -1,0 +1,11 @@
+"""The demo's source: a small shop in PostgreSQL, seeded once and then living day by day.
+
+Here belong its schema, its generator and its simulator. Here does not belong anything that reads
+from it: the extractor treats it like any other database.
+"""
+
+from ingest.shop.connection import ShopError
+from ingest.shop.schema import create_schema
+from ingest.shop.seeding import SeedReport, seed
+
+__all__ = ["SeedReport", "ShopError", "create_schema", "seed"]
