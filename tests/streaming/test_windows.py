@@ -1,0 +1,230 @@
+"""Minutes: the reducer says what an exact SQL computation says, for any order of arrival."""
+
+from typing import NamedTuple
+
+import duckdb
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from streaming.config import MINUTE_US, POWER, SECOND_US
+from streaming.events import Event, parse_time
+from streaming.state import decode_device, encode_device
+from streaming.windows import ACCEPTED, DUPLICATE, LATE, PartitionWindows, Window
+
+START = parse_time("2026-03-01T12:00:00Z")
+GRACE, IDLE = POWER.grace_us, POWER.idle_us
+
+EXACT = f"""
+with recursive ordered as (
+    select
+        *,
+        max(broker) over (order by seq) as heard_at,
+        row_number() over (partition by device order by seq) as turn,
+        moment - (moment % {MINUTE_US}) as start
+    from record
+),
+decided as (
+    select
+        device, turn, seq, start, moment, value,
+        moment as clock, heard_at as heard, false as late
+    from ordered
+    where turn = 1
+    union all
+    select
+        now.device, now.turn, now.seq, now.start, now.moment, now.value,
+        case when now.moment > seen.clock + greatest(0, now.heard_at - seen.heard - {IDLE})
+            then now.moment else seen.clock end,
+        case when now.moment > seen.clock + greatest(0, now.heard_at - seen.heard - {IDLE})
+            then now.heard_at else seen.heard end,
+        now.start + {MINUTE_US + GRACE}
+            <= seen.clock + greatest(0, now.heard_at - seen.heard - {IDLE})
+    from decided as seen
+    inner join ordered as now on now.device = seen.device and now.turn = seen.turn + 1
+),
+marked as (
+    select
+        *,
+        case
+            when late then 'late'
+            when row_number() over (partition by device, late, moment order by seq) > 1
+                then 'duplicate'
+            else 'accepted'
+        end as outcome
+    from decided
+)
+"""
+
+
+class Record(NamedTuple):
+    """An event with its place in the log."""
+
+    seq: int
+    device: str
+    at: int
+    broker: int
+    value: int
+
+
+@st.composite
+def logs(draw: st.DrawFn) -> list[Record]:
+    """A partition's records: shuffled, duplicated, late, silent for a while, at the edges."""
+    edges = st.sampled_from([0, 1, MINUTE_US - 1, MINUTE_US - 1000, 30 * SECOND_US])
+    moments = st.builds(lambda m, e: m * MINUTE_US + e, st.integers(0, 6), edges) | st.integers(
+        0, 6 * MINUTE_US
+    )
+    rows = draw(
+        st.lists(
+            st.tuples(
+                st.sampled_from("ab"),
+                moments,
+                st.integers(-5, 120).map(lambda s: s * SECOND_US),
+                st.integers(-1000, 1000),
+            ),
+            max_size=40,
+        )
+    )
+    broker, records = START, []
+    for seq, (device, at, step, value) in enumerate(rows):
+        broker += step if step < 60 * SECOND_US else step // 100
+        records.append(Record(seq, device, START + at, broker, value))
+    return records
+
+
+def run(
+    records: list[Record], *, through_state: bool = False
+) -> tuple[list[str], PartitionWindows]:
+    """Feed the reducer; optionally lose its memory and restore it after every record."""
+    windows = PartitionWindows(POWER)
+    outcomes = []
+    for record in records:
+        event = Event(record.device, record.at, (record.value,), (), False)
+        outcomes.append(windows.process(event, record.broker, record.seq))
+        if through_state:
+            windows = restored(windows)
+    return outcomes, windows
+
+
+def restored(windows: PartitionWindows) -> PartitionWindows:
+    again = PartitionWindows(POWER)
+    again.broker_us = windows.broker_us
+    again.changed, again.final = windows.changed, windows.final
+    for name, device in windows.devices.items():
+        copy = decode_device(encode_device(device))
+        assert copy is not None
+        copy.next_close = again.next_close_of(copy)
+        again.devices[name] = copy
+    return again
+
+
+def aggregates(window: Window) -> tuple[int, int, int, int, int]:
+    return (window.count, window.duplicates, window.sums[0], window.lows[0], window.highs[0])
+
+
+def exact(records: list[Record], query: str) -> list[tuple[object, ...]]:
+    with duckdb.connect() as db:
+        db.execute(
+            "create table record (seq int, device text, moment int8, broker int8, value int8)"
+        )
+        if records:
+            db.executemany("insert into record values (?, ?, ?, ?, ?)", records)
+        return db.execute(EXACT + query).fetchall()
+
+
+@settings(max_examples=150, deadline=None)
+@given(logs())
+def test_reducer_equals_exact_sql(records: list[Record]) -> None:
+    outcomes, windows = run(records)
+    assert outcomes == [row[0] for row in exact(records, "select outcome from marked order by seq")]
+    expected = exact(
+        records,
+        """select device, start, count(*) filter (outcome = 'accepted'),
+            count(*) filter (outcome = 'duplicate'), sum(value) filter (outcome = 'accepted'),
+            min(value) filter (outcome = 'accepted'), max(value) filter (outcome = 'accepted')
+        from marked where not late group by device, start order by device, start""",
+    )
+    found = [(*key, *aggregates(window)) for key, window in sorted(windows.changed.items())]
+    assert found == expected
+
+
+@settings(max_examples=60, deadline=None)
+@given(logs())
+def test_state_that_is_written_and_read_back_changes_nothing(records: list[Record]) -> None:
+    outcomes, windows = run(records)
+    again, rebuilt = run(records, through_state=True)
+    assert again == outcomes
+    assert {k: aggregates(w) for k, w in rebuilt.changed.items()} == {
+        k: aggregates(w) for k, w in windows.changed.items()
+    }
+
+
+@settings(max_examples=80, deadline=None)
+@given(logs(), st.data())
+def test_each_minute_is_final_once_whenever_silence_is_looked_at(
+    records: list[Record], data: st.DataObject
+) -> None:
+    windows = PartitionWindows(POWER)
+    for record in records:
+        event = Event(record.device, record.at, (record.value,), (), False)
+        windows.process(event, record.broker, record.seq)
+        if data.draw(st.booleans()):
+            windows.close_silent()
+    end = windows.broker_us + GRACE + IDLE + 10 * MINUTE_US
+    windows.tell_silent(end)
+    windows.tell_silent(end + SECOND_US)
+    told = [(name, window.start) for name, window in windows.final]
+    assert len(told) == len(set(told))
+    assert sorted(told) == sorted(windows.changed)
+    assert all(window.version >= 0 for _, window in windows.final)
+    assert run(records)[0].count(ACCEPTED) == sum(window.count for _, window in windows.final)
+
+
+def outcome_of(windows: PartitionWindows, second: float, broker_second: float) -> str:
+    event = Event("a", START + int(second * SECOND_US), (1,), (), False)
+    return windows.process(event, START + int(broker_second * SECOND_US), 0)
+
+
+def test_the_edges_of_a_minute() -> None:
+    windows = PartitionWindows(POWER)
+    for second in (0, 59.999999, 60):
+        assert outcome_of(windows, second, second) == ACCEPTED
+    assert {start: w.count for (_, start), w in windows.changed.items()} == {
+        START: 2,
+        START + MINUTE_US: 1,
+    }
+
+
+def test_grace_ends_exactly_where_it_says() -> None:
+    windows = PartitionWindows(POWER)
+    outcome_of(windows, 1, 1)
+    outcome_of(windows, 60 + GRACE / SECOND_US - 1e-6, 69)
+    assert outcome_of(windows, 2, 69) == ACCEPTED
+    assert outcome_of(windows, 2, 69) == DUPLICATE
+    outcome_of(windows, 60 + GRACE / SECOND_US, 70)
+    assert outcome_of(windows, 3, 70) == LATE
+    assert [window.count for _, window in windows.final] == [2]
+
+
+def test_a_silent_device_is_final_by_the_brokers_clock_and_what_comes_then_is_late() -> None:
+    windows = PartitionWindows(POWER)
+    outcome_of(windows, 30, 30)
+    windows.observe(START + (60 + 10 + 15 - 1) * SECOND_US)
+    windows.close_silent()
+    assert windows.final == []
+    windows.observe(START + (60 + 10 + 15) * SECOND_US)
+    windows.close_silent()
+    assert len(windows.final) == 1
+    assert outcome_of(windows, 31, 86) == LATE
+
+
+def test_recorded_events_sent_in_a_hurry_or_slowly_are_not_late() -> None:
+    for log_seconds in (0.001, 20):
+        windows = PartitionWindows(POWER)
+        outcomes = {outcome_of(windows, n * 10, n * log_seconds) for n in range(60)}
+        assert outcomes == {ACCEPTED}
+
+
+def test_one_devices_clock_closes_nobody_elses_minute() -> None:
+    windows = PartitionWindows(POWER)
+    outcome_of(windows, 0, 0)
+    windows.process(Event("b", START + 240 * SECOND_US, (1,), (), False), START, 1)
+    assert outcome_of(windows, 1, 1) == ACCEPTED
