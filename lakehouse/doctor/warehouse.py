@@ -1,0 +1,48 @@
+"""Checks of the warehouse: readers can open what is published, nobody blocks a build."""
+
+import subprocess
+
+from lakehouse.client import find_client
+from lakehouse.doctor.check import Finding, ok, problem, skipped
+from lakehouse.locks import current_holder
+from lakehouse.publishing import NoVersionError, current_version
+from lakehouse.settings import Settings
+
+_OPEN_SECONDS = 30
+
+
+def published(settings: Settings) -> Finding:
+    """The command-line client of the environment can read what was published."""
+    try:
+        version = current_version(settings)
+    except NoVersionError:
+        return skipped("nothing is published yet; `lake demo` or `lake build` does it")
+    command = [str(find_client()), "-readonly", "-no-init", "-csv", "-noheader"]
+    done = subprocess.run(
+        [*command, "-c", "select version()", str(settings.published_file)],
+        capture_output=True,
+        text=True,
+        errors="replace",
+        timeout=_OPEN_SECONDS,
+        check=False,
+    )
+    if done.returncode:
+        return problem(
+            f"the duckdb client cannot open {settings.published_file}: "
+            + " ".join(done.stderr.split()),
+            "run `lake rollback`, then `lake build`",
+        )
+    import duckdb
+
+    return ok(
+        f"version {version.id}; opened by client {done.stdout.strip()} and by Python's "
+        f"{duckdb.__version__}"
+    )
+
+
+def build(settings: Settings) -> Finding:
+    """Whether somebody is building now."""
+    holder = current_holder(settings.build_lock)
+    if holder is None:
+        return ok("nobody builds at the moment")
+    return ok(f"in use by {holder}; a new build waits for it")

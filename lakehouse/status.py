@@ -1,0 +1,180 @@
+"""What there is: raw commits, published rows, who builds, what holds publishing back.
+
+Here belongs collecting facts, each from the place that owns it. Nothing here opens the build file
+or waits for anybody, so it can be asked at any time. Rendering is in ``lakehouse.cli.status``.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from lakehouse.locks import LockHolder, current_holder
+from lakehouse.publishing import NoVersionError, Version, current_version
+from lakehouse.publishing.publish import held_back_file
+from lakehouse.publishing.versions import rollback_note
+from lakehouse.raw import RawTable, raw_tables
+from lakehouse.settings import Settings
+
+if TYPE_CHECKING:
+    import duckdb
+
+SYSTEM_SCHEMA = "lake"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceTable:
+    """One source table on its way through the layers.
+
+    Attributes:
+        commits: Raw commits.
+        raw_rows: Rows in them, repeats and tombstones included.
+        watermark: Exact cursor text up to which raw is complete; None before the first.
+        extracted_at: Clock of the newest commit's snapshot (UTC); None without a commit.
+        unpublished_commits: Commits that the published version has not seen.
+        staging_rows: Rows of its staging table in the published version; None if not there.
+        quarantine_rows: Likewise of its quarantine table.
+    """
+
+    source: str
+    table: str
+    commits: int
+    raw_rows: int
+    watermark: str | None
+    extracted_at: datetime | None
+    unpublished_commits: int
+    staging_rows: int | None
+    quarantine_rows: int | None
+
+    @property
+    def name(self) -> str:
+        """Source and table."""
+        return f"{self.source}.{self.table}"
+
+
+@dataclass(frozen=True, slots=True)
+class HeldBack:
+    """A build that was not published: since when, and node to dbt status."""
+
+    at: datetime
+    nodes: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Status:
+    """The project at one moment.
+
+    Attributes:
+        published: The version that readers see; None when there is none.
+        is_rolled_back: Whether that is an older one because somebody rolled back.
+        published_rows: ``schema.table`` to rows, counted in that version.
+        sources: Every table that has a raw folder.
+        builder: Who holds the build file; None when nobody does.
+        held_back: The last build, if it was not published.
+    """
+
+    published: Version | None
+    is_rolled_back: bool
+    published_rows: Mapping[str, int]
+    sources: tuple[SourceTable, ...]
+    builder: LockHolder | None
+    held_back: HeldBack | None
+
+    @property
+    def marts(self) -> dict[str, int]:
+        """Rows of the marts."""
+        return {k: v for k, v in self.published_rows.items() if k.startswith("marts.")}
+
+
+@dataclass(frozen=True, slots=True)
+class _Commit:
+    rows: int
+    watermark: str | None
+    extracted_at: datetime
+
+
+_Commits = Mapping[tuple[str, str, str], _Commit]
+
+
+def collect(settings: Settings) -> Status:
+    """Gather the facts.
+
+    Raises:
+        RawFileError: A raw commit that is not published yet is damaged.
+    """
+    try:
+        published = current_version(settings)
+    except NoVersionError:
+        published = None
+    rows, commits = _read_version(published) if published else ({}, {})
+    return Status(
+        published=published,
+        is_rolled_back=rollback_note(settings).exists(),
+        published_rows=rows,
+        sources=tuple(_source(table, rows, commits) for table in raw_tables(settings.raw_dir)),
+        builder=current_holder(settings.build_lock),
+        held_back=_held_back(settings),
+    )
+
+
+def _source(table: RawTable, rows: Mapping[str, int], published: _Commits) -> SourceTable:
+    """Opens only the commits that the version does not describe: there may be thousands."""
+    paths = table.commits()
+    commits: list[_Commit] = []
+    unpublished = 0
+    for path in paths:
+        known = published.get((table.source, table.table, path.stem))
+        if known is None:
+            info = table.read(path)
+            known = _Commit(info.rows, info.watermark_after, info.extracted_at)
+            unpublished += 1
+        commits.append(known)
+    marks = [commit.watermark for commit in commits if commit.watermark is not None]
+    model = f"{table.source}__{table.table}"
+    return SourceTable(
+        source=table.source,
+        table=table.table,
+        commits=len(paths),
+        raw_rows=sum(commit.rows for commit in commits),
+        watermark=marks[-1] if marks else None,
+        extracted_at=commits[-1].extracted_at if commits else None,
+        unpublished_commits=unpublished,
+        staging_rows=rows.get(f"staging.stg_{model}"),
+        quarantine_rows=rows.get(f"quarantine.quarantine_{model}"),
+    )
+
+
+def _read_version(version: Version) -> tuple[dict[str, int], _Commits]:
+    import duckdb
+
+    with duckdb.connect(str(version.path), read_only=True) as connection:
+        commits = {
+            (source, table, batch): _Commit(rows, watermark, datetime.fromtimestamp(at / 1e6, UTC))
+            for source, table, batch, rows, watermark, at in connection.execute(
+                "select source_name, table_name, batch_id, row_count, watermark_after,"
+                " epoch_us(extracted_at) from lake.commits"
+            ).fetchall()
+        }
+        return _count_rows(connection), commits
+
+
+def _count_rows(connection: "duckdb.DuckDBPyConnection") -> dict[str, int]:
+    names = connection.execute(
+        "select schema_name, table_name from duckdb_tables()"
+        f" where schema_name <> '{SYSTEM_SCHEMA}' order by all"
+    ).fetchall()
+    counts = {}
+    for schema, table in names:
+        row = connection.execute(f'select count(*) from "{schema}"."{table}"').fetchone()
+        counts[f"{schema}.{table}"] = int(row[0]) if row else 0
+    return counts
+
+
+def _held_back(settings: Settings) -> HeldBack | None:
+    try:
+        note = json.loads(held_back_file(settings).read_text(encoding="utf-8"))
+        nodes = {str(node["unique_id"]): str(node["status"]) for node in note["nodes"]}
+        return HeldBack(datetime.fromisoformat(note["at"]), nodes)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
