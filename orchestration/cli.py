@@ -1,0 +1,54 @@
+"""The command ``lake ui``.
+
+Here belongs what the command says. Must not import Dagster: the command line loads this module each
+time.
+"""
+
+import time
+from typing import Annotated
+
+import typer
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this layer.
+
+    Args:
+        app: The ``lake`` command.
+    """
+    app.command("ui")(ui)
+
+
+def ui(
+    port: Annotated[
+        int, typer.Option(envvar="LAKE_UI_PORT", min=1, max=65535, help="Port on the loopback.")
+    ] = 3000,
+) -> None:
+    """Open the Dagster UI: one graph of raw tables, models, tests and the published warehouse.
+
+    Runs and schedules are kept in data/dagster. Ctrl-C stops everything.
+
+    Example: lake ui --port 3001
+    """
+    from lakehouse.locks import file_lock
+    from lakehouse.settings import load_settings
+    from orchestration.dagster_home import prepare_home
+    from orchestration.dbt_manifest import load_manifest
+    from orchestration.ui import DagsterUi, require_free_port
+
+    started = time.monotonic()
+    settings = load_settings()
+    home = prepare_home(settings)
+    with file_lock(home / "ui.lock", purpose=f"lake ui --port {port}", wait=False):
+        require_free_port(port)
+        typer.echo("Starting Dagster ...")
+        load_manifest(settings)  # a mistake in the dbt project is said here, not in the browser
+        dagster = DagsterUi(settings, port)
+        with dagster.running():
+            if dagster.wait_until_ready():
+                seconds = time.monotonic() - started
+                typer.echo(f"Dagster UI: {dagster.url} (after {seconds:.0f} s)")
+                typer.echo(f"Log: {dagster.log_path}. Ctrl-C stops everything.")
+                dagster.wait_until_stopped()
+            typer.echo("Stopping Dagster ...")
+    typer.echo("Stopped.")

@@ -1,0 +1,110 @@
+"""The raw layer as assets: one for each table of ``ingest/sources.yml``.
+
+Here belongs calling the extractor for the selected tables and showing its report. Here does not
+belong how rows are found.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import dagster as dg
+
+from ingest.postgres import ExtractionFailed, ExtractReport, extract_tables
+from ingest.sources import TableSpec
+from lakehouse.raw import RawTable
+from lakehouse.settings import Settings
+from orchestration.demo_source import seed_if_missing
+from orchestration.failures import RETRY_POLICY, retry_only_infrastructure
+
+
+def raw_key(table: TableSpec) -> dg.AssetKey:
+    """The asset of a table; dbt's source of the same name maps to it."""
+    return dg.AssetKey(["raw", table.source, table.name])
+
+
+def build_raw_assets(settings: Settings, tables: Sequence[TableSpec]) -> dg.AssetsDefinition:
+    """One operation for all tables, so that those extracted together share one snapshot.
+
+    Args:
+        settings: The project.
+        tables: The list of tables.
+    """
+
+    @dg.multi_asset(
+        name="extract",
+        specs=[_spec(table) for table in tables],
+        can_subset=True,
+        pool="extract",
+        retry_policy=RETRY_POLICY,
+    )
+    def extract(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[Any]]:
+        with retry_only_infrastructure():
+            chosen = [t for t in tables if raw_key(t) in context.selected_asset_keys]
+            by_label = {table.label: table for table in chosen}
+            seeded = seed_if_missing(settings, on_line=context.log.info)
+            failure: ExtractionFailed | None = None
+            try:
+                reports: Sequence[ExtractReport] = extract_tables(settings, list(by_label))
+            except ExtractionFailed as error:
+                reports, failure = error.reports, error
+            for report in reports:
+                label = f"{report.source}.{report.table}"
+                for warning in report.warnings:
+                    context.log.warning(f"{label}: {warning}")
+                if report.error is not None:
+                    context.log.error(f"{label}: {report.error}")
+                    continue
+                metadata = describe(settings, by_label[label], report)
+                if seeded:
+                    metadata["source"] = seeded
+                context.log.info(f"{label}: {metadata['result']}")
+                yield dg.MaterializeResult(asset_key=raw_key(by_label[label]), metadata=metadata)
+            if failure:
+                raise failure
+
+    return extract
+
+
+def describe(settings: Settings, table: TableSpec, report: ExtractReport) -> dict[str, Any]:
+    """What an extraction of one table did, as metadata.
+
+    Args:
+        settings: The project.
+        table: The table.
+        report: The extractor's own account.
+    """
+    raw = RawTable(settings.raw_dir, table.source, table.name)
+    commits = len(report.batches)
+    landed = f"{report.rows:,} rows in {commits} commit{'s' if commits != 1 else ''}"
+    return {
+        "result": landed if commits else "nothing new",
+        "rows": report.rows,
+        "upserts": report.upserts,
+        "tombstones": report.deletes,
+        "watermark_before": report.watermark_before or "none",
+        "watermark_after": report.watermark_after or "none",
+        "guarantee": report.guarantee or "unknown",
+        "commits": commits,
+        "bytes": sum(raw.path_of(batch).stat().st_size for batch in report.batches),
+        "seconds": round(report.seconds, 3),
+        **({"warnings": "\n".join(report.warnings)} if report.warnings else {}),
+    }
+
+
+def _spec(table: TableSpec) -> dg.AssetSpec:
+    return dg.AssetSpec(
+        raw_key(table),
+        group_name="raw",
+        kinds={"postgres", "parquet"},
+        skippable=True,
+        description=(
+            f"Every extracted row version of `{table.schema}.{table.name}`, as append-only commits "
+            f"in `data/raw/{table.source}/{table.name}`."
+        ),
+        metadata={
+            "primary_key": ", ".join(table.primary_key) or "as declared in the database",
+            "cursor": table.cursor,
+            "lookback": table.lookback.text,
+            "deletes": table.deletes,
+        },
+    )
