@@ -24,7 +24,7 @@ def clean(
     ),
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
-    """Remove what was made: the build file, the warehouse, or everything.
+    """Remove the build, the warehouse or everything.
 
     build: the build file and dbt's target; the next build makes them again.
 

@@ -17,6 +17,7 @@ _DBT_FROM = (1, 11)
 _PAIRS = (("dagster-dbt", "dagster"), ("dagster-webserver", "dagster"), ("dbt-duckdb", "dbt-core"))
 _PIN = re.compile(r"^([A-Za-z0-9][A-Za-z0-9._-]*)==([^\s;\\]+)\s*(?:;\s*([^\\]+))?")
 _SHOWN = 4
+_LOCK = "requirements.lock"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +57,10 @@ def dbt_core(settings: Settings) -> Finding:
 
 def locked(settings: Settings) -> Finding:
     """Every locked package is installed in its locked version."""
-    lock = settings.root / "requirements.lock"
-    if not lock.is_file():
-        return skipped(f"there is no {lock.name} in {settings.root}")
+    places = (settings.root, Path(__file__).resolve().parents[2])
+    lock = next((p / _LOCK for p in places if (p / _LOCK).is_file()), None)
+    if lock is None:
+        return skipped(f"there is no {_LOCK} in {settings.root}")
     installed = _installed()
     wrong, count = [], 0
     for name, version in _pins(lock.read_text(encoding="utf-8")):
