@@ -241,4 +241,4 @@ class _Reader:
 
 def _loader() -> type[Any]:
     # The C parser is several times faster; not every build of PyYAML has it.
-    return getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # type: ignore[no-any-return]
+    return getattr(yaml, "CSafeLoader", yaml.SafeLoader)

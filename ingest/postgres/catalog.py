@@ -227,8 +227,8 @@ def _cursor(spec: TableSpec, columns: dict[str, Column]) -> Column:
             "choose a timestamp, date or number column as its cursor in ingest/sources.yml",
         )
     is_span = bool(spec.lookback.span)
-    if is_span and cursor.cast_type in _NUMBERS or spec.lookback.units and not is_span and (
-        cursor.cast_type in _OF_TIME
+    if (is_span and cursor.cast_type in _NUMBERS) or (
+        spec.lookback.units and not is_span and (cursor.cast_type in _OF_TIME)
     ):
         wanted = "a bare number" if cursor.cast_type in _NUMBERS else "a span such as 1h"
         raise SourceError(

@@ -7,7 +7,7 @@ The driver's low-level interface is used because its DB-API costs a second impor
 stream ends. All statements of a run go over this one connection, so that they share one snapshot.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Self
@@ -16,9 +16,9 @@ import adbc_driver_manager as adbc
 import adbc_driver_postgresql
 import pyarrow as pa
 
-from ingest.postgres.errors import ConnectionLost, SourceError, masked, server_message
+from ingest.postgres.errors import ConnectionLostError, SourceError, masked, server_message
 
-_BATCH_BYTES = 8 << 20
+_STATEMENT_OPTIONS = {"adbc.postgresql.batch_size_hint_bytes": str(8 << 20)}
 
 # Whatever turns a value into text or hides a row is fixed here, so that the same row gives the same
 # text in every session, and a row-level policy becomes an error and not a silent loss.
@@ -110,7 +110,7 @@ class Connection:
         """Run a statement and ignore what it returns.
 
         Raises:
-            ConnectionLost: The connection broke.
+            ConnectionLostError: The connection broke.
             SourceError: The server refused.
         """
         for _ in self.stream(sql):
@@ -120,7 +120,7 @@ class Connection:
         """Run a query whose result is small.
 
         Raises:
-            ConnectionLost: The connection broke.
+            ConnectionLostError: The connection broke.
             SourceError: The server refused.
         """
         return [row for batch in self.stream(sql) for row in batch.to_pylist()]
@@ -130,36 +130,31 @@ class Connection:
         (row,) = self.rows(sql)
         return row
 
-    def stream(self, sql: str) -> Iterator[pa.RecordBatch]:
+    def stream(self, sql: str) -> Generator[pa.RecordBatch, None, None]:
         """Run a query and yield its result in batches of about 8 MB.
 
         The connection is busy until the iterator is exhausted.
 
         Raises:
-            ConnectionLost: The connection broke.
+            ConnectionLostError: The connection broke.
             SourceError: The server refused.
         """
         with self._translated():
             if self._connection is None:
-                raise ConnectionLost("the connection is closed", "run the same command again")
+                raise ConnectionLostError("the connection is closed", "run the same command again")
             with adbc.AdbcStatement(self._connection) as statement:
-                statement.set_options(**{"adbc.postgresql.batch_size_hint_bytes": str(_BATCH_BYTES)})
+                statement.set_options(**_STATEMENT_OPTIONS)
                 statement.set_sql_query(sql)
                 handle, _ = statement.execute_query()
                 with pa.RecordBatchReader._import_from_c(handle.address) as reader:
                     yield from reader
 
-    @contextmanager
-    def snapshot(self) -> Iterator[None]:
-        """Read everything within the block from one state of the database, changing nothing."""
+    def begin_snapshot(self) -> None:
+        """Read everything from now on from one state of the database, changing nothing.
+
+        Closing the connection ends it. The snapshot is taken by the next statement.
+        """
         self.execute("begin isolation level repeatable read read only")
-        try:
-            yield
-        except BaseException:
-            # The transaction may be in the middle of a stream: only closing ends it for certain.
-            self.close()
-            raise
-        self.execute("commit")
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
@@ -168,7 +163,7 @@ class Connection:
         except (adbc.Error, pa.ArrowException, OSError) as error:
             message = masked(server_message(error), self._dsn)
             if self._is_lost(error):
-                raise ConnectionLost(
+                raise ConnectionLostError(
                     f"the connection to PostgreSQL broke: {message}", "run the same command again"
                 ) from error
             raise SourceError(

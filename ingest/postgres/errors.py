@@ -14,11 +14,11 @@ class SourceError(LakeError):
     """The source database, or a table in it, cannot be extracted as asked."""
 
 
-class ConnectionLost(SourceError):
+class ConnectionLostError(SourceError):
     """The connection broke, so that everything after the last commit is to be read again."""
 
 
-class DeletesRefused(SourceError):
+class DeletesRefusedError(SourceError):
     """More rows disappeared than one run may tombstone; nothing was tombstoned."""
 
 

@@ -1,6 +1,6 @@
 """Quoting: how names and values enter a statement.
 
-The driver cannot bind parameters to the COPY with which it reads, so values are written as literals.
+The driver reads with COPY, to which it cannot bind parameters, so values are written as literals.
 """
 
 from collections.abc import Iterable

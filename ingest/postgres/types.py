@@ -81,7 +81,7 @@ def column_type(pg_type: str) -> ColumnType:
 
 
 def unrepresentable_sql(columns: Sequence[tuple[str, str, str]]) -> str | None:
-    """SQL for a JSON object of the values that their Arrow types cannot hold, NULL if there is none.
+    """SQL for a JSON object of the values that no Arrow type can hold, NULL if there are none.
 
     Args:
         columns: For each column that has such values: its name as an SQL literal, its quoted

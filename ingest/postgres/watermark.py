@@ -24,7 +24,11 @@ MARGIN_SECONDS = 5
 # Local clocks go back by an hour once a year; rows of the repeated hour lie below the watermark.
 _LOCAL_TIME_LOOKBACK = timedelta(hours=2)
 # The easternmost local time is UTC+14: beyond that even a local timestamp lies in the future.
-_FUTURE = {TIMESTAMPTZ: "interval '1 minute'", TIMESTAMP: "interval '14 hours'", DATE: "interval '1 day'"}
+_FUTURE = {
+    TIMESTAMPTZ: "interval '1 minute'",
+    TIMESTAMP: "interval '14 hours'",
+    DATE: "interval '1 day'",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,7 +123,12 @@ def read_server_bound(connection: Connection) -> ServerBound:
 
 
 def read_bounds(
-    connection: Connection, table: SourceTable, state: TableState, server: ServerBound, *, full: bool
+    connection: Connection,
+    table: SourceTable,
+    state: TableState,
+    server: ServerBound,
+    *,
+    full: bool,
 ) -> ReadBounds:
     """Decide from where to read. Must run inside the snapshot.
 
@@ -161,7 +170,7 @@ def read_bounds(
 
 
 def guarantee(table: SourceTable, server: ServerBound) -> str:
-    """Say how sure it is that nothing is missed: ``exact``, or the lookback and why it is needed."""
+    """How sure it is that nothing is missed: ``exact``, or the lookback and why it is needed."""
     if table.spec.clock == "application":
         doubt: str | None = "an application's clock sets the cursor"
     elif table.cursor.cast_type != TIMESTAMPTZ:
@@ -209,7 +218,8 @@ def _next_watermark(table: SourceTable, state: TableState, server: ServerBound) 
 def _is_future(table: SourceTable, server: ServerBound) -> str:
     cursor, pg_type = identifier(table.cursor.name), table.cursor.cast_type
     if table.cursor_is_number:
-        return f"{cursor} = 'NaN'" if pg_type == "numeric" else "false"
+        # Infinity and NaN sort above every number.
+        return f"{cursor} > '1e1000'::numeric" if pg_type == "numeric" else "false"
     now = f"({typed(server.clock, TIMESTAMPTZ)} + {_FUTURE[pg_type]})::{pg_type}"
     return f"{cursor} > {now}"
 
@@ -218,5 +228,3 @@ def _nulls(table: SourceTable) -> str:
     if not table.cursor.nullable:
         return "0::bigint"
     return f"(select count(*) from {table.sql_name} where {identifier(table.cursor.name)} is null)"
-
-
