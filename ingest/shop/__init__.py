@@ -7,5 +7,6 @@ from it: the extractor treats it like any other database.
 from ingest.shop.connection import ShopError
 from ingest.shop.schema import create_schema
 from ingest.shop.seeding import SeedReport, seed
+from ingest.shop.simulation import DayReport, simulate_day
 
-__all__ = ["SeedReport", "ShopError", "create_schema", "seed"]
+__all__ = ["DayReport", "SeedReport", "ShopError", "create_schema", "seed", "simulate_day"]

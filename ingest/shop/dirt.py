@@ -10,9 +10,10 @@ from types import MappingProxyType
 import numpy as np
 
 from ingest.shop.catalog import Products
+from ingest.shop.items import Items
 from ingest.shop.load import DAY, SECOND, Ints, generator
 from ingest.shop.people import Customers
-from ingest.shop.sales import PENDING, Items, Sales
+from ingest.shop.sales import PENDING, Sales
 
 # Rule and the table whose rows break it.
 RULES = MappingProxyType(

@@ -3,6 +3,7 @@
 Numpy columns in the order of ``customer_id``, which is the order of arrival.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,7 +57,7 @@ def make_customers(count: int, days: int, seed: int) -> Customers:
     """
     random = generator(seed, _STREAM)
     return Customers(
-        texts=make_texts(1, count, seed, random),
+        texts=make_texts(range(1, count + 1), seed, random),
         is_business=(random.random(count) < _BUSINESS_SHARE).astype(np.int64),
         age=_ages(count, days, random),
     )
@@ -75,16 +76,17 @@ def _ages(count: int, days: int, random: np.random.Generator) -> Ints:
 
 
 def make_texts(
-    first_id: int, count: int, seed: int, random: np.random.Generator
+    ids: Sequence[int], seed: int, random: np.random.Generator
 ) -> dict[str, list[str | None]]:
-    """Names, addresses and ways to reach customers with consecutive ids."""
+    """Names, addresses and ways to reach the customers with these ids."""
+    count = len(ids)
     codes = list(COUNTRIES)
     shares = np.array([country.share for country in COUNTRIES.values()])
     picked = random.choice(len(codes), count, p=shares / shares.sum())
     draws = random.integers(0, 2**31, (count, 6)).tolist()
     has_phone = (random.random(count) >= _NO_PHONE_SHARE).tolist()
     rows = [
-        _person(first_id + at, codes[country], draws[at], has_phone[at], seed)
+        _person(ids[at], codes[country], draws[at], has_phone[at], seed)
         for at, country in enumerate(picked.tolist())
     ]
     names = ("first_name", "last_name", "email", "phone", *ADDRESS_COLUMNS, "country_code")

@@ -6,15 +6,17 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any
 
+import numpy as np
 from psycopg import Connection, sql
 
 from ingest.shop.catalog import make_campaigns, make_products
 from ingest.shop.connection import SCHEMA, TABLES, ShopError, shop_connection
 from ingest.shop.dirt import GroundTruth, add_dirt
-from ingest.shop.load import DAY, copy_rows, restart_identities
+from ingest.shop.items import Items
+from ingest.shop.load import DAY, copy_rows, restart_identities, timestamps
 from ingest.shop.people import make_customers
-from ingest.shop.sales import make_sales
-from ingest.shop.schema import apply_schema, drop_schema
+from ingest.shop.sales import Sales, make_sales
+from ingest.shop.schema import apply_schema, bare_tables, drop_schema
 from lakehouse.progress import Advance
 from lakehouse.progress import progress as show_progress
 
@@ -90,7 +92,7 @@ def seed(
         _refuse_if_filled(connection)
         tables, truth = _make(seed, scale, dirt, (last_day - _EPOCH).days * DAY)
         rows = {name: table.num_rows for name, table in tables.items()}
-        with _progress(progress, sum(rows.values())) as bar:
+        with bare_tables(connection), _progress(progress, sum(rows.values())) as bar:
             for name, table in tables.items():
                 copy_rows(connection, name, table, bar)
         restart_identities(connection, KEYS)
@@ -153,9 +155,17 @@ def _make(seed: int, scale: float, dirt: float, until: int) -> tuple[dict[str, A
         "products": products.to_arrow(until),
         "campaigns": campaigns.to_arrow(until, HISTORY_DAYS),
         "transactions": sales.to_arrow(start),
-        "transaction_items": items.to_arrow(start, sales),
+        "transaction_items": _stamped(items, sales, len(products.price), start),
     }
     return tables, truth
+
+
+def _stamped(items: Items, sales: Sales, products: int, start: int) -> Any:
+    """The items with the stamps of their transactions."""
+    ids = [np.arange(1, count + 1) for count in (len(items.sale), len(sales.sold), products)]
+    created = timestamps((start + sales.sold + sales.entered)[items.sale])
+    table = items.to_arrow(*ids)
+    return table.append_column("created_at", created).append_column("updated_at", created)
 
 
 def _progress(wanted: bool, total: int) -> AbstractContextManager[Advance | None]:
