@@ -8,8 +8,8 @@ from contextlib import contextmanager
 
 import dagster as dg
 
-from ingest.postgres import ExtractionFailed
-from ingest.postgres.errors import ConnectionLost
+from ingest.postgres import ExtractionError
+from ingest.postgres.errors import ConnectionLostError
 from lakehouse.errors import LakeError
 from lakehouse.locks import LockHeldError
 from orchestration.dbt_build import DbtCrashedError
@@ -19,7 +19,7 @@ RETRY_POLICY = dg.RetryPolicy(
 )
 
 _INFRASTRUCTURE = (
-    ConnectionLost,
+    ConnectionLostError,
     ConnectionError,
     TimeoutError,
     LockHeldError,
@@ -38,7 +38,7 @@ def retry_only_infrastructure() -> Iterator[None]:
         yield
     except (dg.Failure, *_INFRASTRUCTURE):
         raise
-    except ExtractionFailed as failed:
+    except ExtractionError as failed:
         if all(isinstance(error, _INFRASTRUCTURE) for error in failed.errors):
             raise
         raise dg.Failure(str(failed), allow_retries=False) from failed

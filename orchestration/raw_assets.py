@@ -9,7 +9,8 @@ from typing import Any
 
 import dagster as dg
 
-from ingest.postgres import ExtractionFailed, ExtractReport, extract_tables
+from ingest.embedded import source_dsn
+from ingest.postgres import ExtractionError, ExtractReport, extract_tables
 from ingest.sources import TableSpec
 from lakehouse.raw import RawTable
 from lakehouse.settings import Settings
@@ -38,14 +39,15 @@ def build_raw_assets(settings: Settings, tables: Sequence[TableSpec]) -> dg.Asse
         retry_policy=RETRY_POLICY,
     )
     def extract(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[Any]]:
-        with retry_only_infrastructure():
+        # Held throughout, so that the embedded server is started once.
+        with retry_only_infrastructure(), source_dsn(settings):
             chosen = [t for t in tables if raw_key(t) in context.selected_asset_keys]
             by_label = {table.label: table for table in chosen}
             seeded = seed_if_missing(settings, on_line=context.log.info)
-            failure: ExtractionFailed | None = None
+            failure: ExtractionError | None = None
             try:
                 reports: Sequence[ExtractReport] = extract_tables(settings, list(by_label))
-            except ExtractionFailed as error:
+            except ExtractionError as error:
                 reports, failure = error.reports, error
             for report in reports:
                 label = f"{report.source}.{report.table}"

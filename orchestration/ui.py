@@ -27,6 +27,7 @@ HOST = "127.0.0.1"
 DEFAULT_PORT = 3000
 
 _STOP_SECONDS = 30.0
+_INSIST_SECONDS = 5.0
 _POLL_SECONDS = 0.2
 _SHOWN_LINES = 15
 _STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -147,8 +148,10 @@ class DagsterUi:
             self._process.send_signal(signal.SIGINT)
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(_STOP_SECONDS)
-        _, left = psutil.wait_procs(family, timeout=_STOP_SECONDS / 3)
-        _signal_all(left, signal.SIGKILL)
+        # Its code servers would notice only when their heartbeat stops, half a minute later.
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            _signal_all(family, number)
+            _, family = psutil.wait_procs(family, timeout=_INSIST_SECONDS)
         self._process.wait()
 
     def _ask_to_stop(self, number: int, frame: object) -> None:
@@ -176,8 +179,8 @@ def _listener(port: int) -> str:
     """Who listens on a port, as far as the system tells us."""
     with suppress(psutil.Error, OSError):
         for connection in psutil.net_connections(kind="tcp"):
-            is_listening = connection.status == psutil.CONN_LISTEN and connection.laddr
-            if is_listening and connection.laddr.port == port and connection.pid:
+            is_ours = getattr(connection.laddr, "port", None) == port
+            if is_ours and connection.status == psutil.CONN_LISTEN and connection.pid:
                 process = psutil.Process(connection.pid)
                 return f"{process.name()} (pid {process.pid})"
     return "another program, perhaps another `lake ui`"
