@@ -10,6 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -94,10 +95,10 @@ class History:
             for name in values
         )
         key = names(self._table.key_names)
-        incoming = rows.append_column(_PLACE, pa.array(range(rows.num_rows), pa.int64()))
+        incoming = rows.append_column(_PLACE, pa.array(np.arange(rows.num_rows)))
         with self._asked(files) as engine:
             engine.register("incoming", incoming)
-            places: Any = engine.execute(
+            places: Any = engine.sql(
                 f"""
                 with known as (
                     select {names(values)}, _op, _batch_id from incoming where false
@@ -121,8 +122,7 @@ class History:
         if not files:
             return 0
         with self._asked(files) as engine:
-            engine.execute(f"select count(*) from ({self._live(files)})")
-            (count,) = engine.fetchone() or (0,)
+            ((count,),) = engine.execute(f"select count(*) from ({self._live(files)})").fetchall()
         return int(count)
 
     def load_keys(self, source_keys: pa.RecordBatchReader) -> tuple[int, int]:
@@ -137,21 +137,20 @@ class History:
             self._store_keys(engine, source_keys)
             live = self._live(files) if files else f"select {key} from source_keys where false"
             engine.execute(f"create or replace temp table live_keys as {live}")
-            engine.execute(
+            ((gone, missing),) = engine.execute(
                 f"""
                 select
                     (select count(*) from live_keys anti join source_keys using ({key})),
                     (select count(*) from source_keys anti join live_keys using ({key}))
                 """
-            )
-            gone, missing = engine.fetchone() or (0, 0)
+            ).fetchall()
         return int(gone), int(missing)
 
     def gone_keys(self) -> Iterator[pa.Table]:
         """The keys that ``load_keys`` found gone, in blocks."""
         key = names(self._table.key_names)
         with self._asked(()) as engine:
-            reader: Any = engine.execute(
+            reader: Any = engine.sql(
                 f"select {key} from live_keys anti join source_keys using ({key}) order by {key}"
             ).to_arrow_reader(_TOMBSTONE_ROWS)
             for batch in reader:
