@@ -60,7 +60,11 @@ def _live(context: DemoContext) -> str:
 
     with source_dsn(context.settings, SUPERUSER) as dsn:
         report = simulate_day(dsn, seed=context.seed, progress=True)
-    return str(report)
+    new, changed, gone = (
+        sum(counts.get(kind, 0) for counts in report.tables.values())
+        for kind in ("inserted", "updated", "deleted")
+    )
+    return f"{new:,} new rows, {changed:,} changed, {gone:,} deleted"
 
 
 def _extract(context: DemoContext) -> str:
