@@ -1,0 +1,231 @@
+"""The batch layer's commands: ``seed``, ``simulate-day``, ``extract`` and ``raw``.
+
+Here belong arguments and how results look. Here does not belong anything that another caller than a
+person at a terminal would need too.
+"""
+
+import sys
+from collections.abc import Sequence
+from datetime import date, datetime
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from lakehouse.cli.output import examples, make_console, print_json, print_table
+from lakehouse.errors import LakeError
+from lakehouse.settings import load_settings
+
+if TYPE_CHECKING:
+    from ingest.postgres import ExtractReport
+
+_AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command(epilog=examples("lake seed", "lake seed --scale 10 --seed 7"))(seed)
+    app.command(name="simulate-day", epilog=examples("lake simulate-day"))(simulate_day)
+    app.command(
+        epilog=examples(
+            "lake extract",
+            "lake extract customers transactions",
+            "lake extract customers --full",
+            "lake extract --json",
+        )
+    )(extract)
+    raw = typer.Typer(help="Look after the raw layer's commits.", no_args_is_help=True)
+    raw.command(name="verify", epilog=examples("lake raw verify"))(verify_raw)
+    raw.command(
+        name="set-aside",
+        epilog=examples("lake raw set-aside 20261120T190313123456Z-3fa9c1", "lake extract"),
+    )(set_aside_raw)
+    app.add_typer(raw, name="raw")
+
+
+def seed(
+    seed: Annotated[int, typer.Option(help="The same seed gives the same rows.")] = 42,
+    scale: Annotated[float, typer.Option(help="1 is 5,000 customers, 40,000 sales.")] = 1.0,
+    until: Annotated[
+        datetime | None,
+        typer.Option(formats=["%Y-%m-%d"], help="End of the two years of history; else today."),
+    ] = None,
+    reset: Annotated[
+        bool, typer.Option("--reset", help="Drop the shop and all its rows first.")
+    ] = False,
+    as_json: _AsJson = False,
+) -> None:
+    """Make the demo's shop in PostgreSQL and fill it."""
+    from ingest.embedded import SUPERUSER, source_dsn
+    from ingest.shop import seed as seed_shop
+
+    last_day: date | None = until.date() if until else None
+    with source_dsn(load_settings(), SUPERUSER) as dsn:
+        report = seed_shop(
+            dsn, seed=seed, scale=scale, until=last_day, reset=reset, progress=not as_json
+        )
+    if as_json:
+        print_json(report)
+        return
+    print_table(make_console(), {"table": "left", "rows": "right"}, report.rows.items())
+    typer.echo(f"Seed {report.seed}, history until {report.until}. Next: lake extract")
+
+
+def simulate_day(
+    seed: Annotated[int, typer.Option(help="Decides what happens on the day.")] = 42,
+    as_json: _AsJson = False,
+) -> None:
+    """Let a business day pass in the demo's shop.
+
+    New customers and sales, changes, corrections, a few deletes, rows that arrive late.
+    """
+    from ingest.embedded import SUPERUSER, source_dsn
+    from ingest.shop import simulate_day as live_a_day
+
+    with source_dsn(load_settings(), SUPERUSER) as dsn:
+        report = live_a_day(dsn, seed=seed, progress=not as_json)
+    if as_json:
+        print_json(report)
+        return
+    kinds = ("inserted", "updated", "deleted")
+    print_table(
+        make_console(),
+        {"table": "left", **dict.fromkeys(kinds, "right")},
+        [(name, *(n.get(kind, 0) for kind in kinds)) for name, n in report.tables.items()],
+    )
+    typer.echo("Next: lake extract")
+
+
+def extract(
+    tables: Annotated[
+        list[str] | None, typer.Argument(metavar="[TABLE]...", help="Tables; else all of them.")
+    ] = None,
+    full: Annotated[
+        bool, typer.Option("--full", help="Read every row and land what differs from raw.")
+    ] = False,
+    allow_deletes: Annotated[
+        bool, typer.Option("--allow-deletes", help="Accept any number of deleted rows.")
+    ] = False,
+    chunk_rows: Annotated[
+        int, typer.Option(min=1, help="Most rows in one commit of a long read.")
+    ] = 250_000,
+    as_json: _AsJson = False,
+) -> None:
+    """Land what changed in the source database as raw commits.
+
+    Safe to stop and to repeat at any time: it goes on after the last commit.
+    """
+    from ingest.postgres import ExtractionError, extract_tables
+
+    failure: ExtractionError | None = None
+    try:
+        reports: Sequence[ExtractReport] = extract_tables(
+            load_settings(),
+            tables,
+            chunk_rows=chunk_rows,
+            allow_deletes=allow_deletes,
+            full=full,
+        )
+    except ExtractionError as error:
+        reports, failure = error.reports, error
+    if as_json:
+        print_json([report.as_dict() for report in reports])
+    else:
+        _show(reports)
+    if failure is None:
+        return
+    for other in failure.errors[1:]:
+        typer.echo(f"Error: {other}", err=True)
+    raise failure.errors[0]
+
+
+def verify_raw(as_json: _AsJson = False) -> None:
+    """Re-read every raw commit against its checksums and its footer.
+
+    Safe while extractors and builds run.
+    """
+    from lakehouse.raw.verify import verify
+
+    results = list(verify(load_settings().raw_dir))
+    bad = [result for result in results if result.problem]
+    if as_json:
+        print_json(
+            [
+                {"path": r.path, "rows": r.rows, "problem": str(r.problem) if r.problem else None}
+                for r in results
+            ]
+        )
+    else:
+        for result in bad:
+            typer.echo(str(result.problem), err=True)
+        rows = sum(result.rows for result in results)
+        typer.echo(f"{len(results):,} commits, {rows:,} rows, {len(bad)} damaged")
+    if bad:
+        raise LakeError(
+            f"{len(bad)} of {len(results)} raw commits are damaged",
+            "run `lake raw set-aside BATCH` for each, then `lake extract`",
+        )
+
+
+def set_aside_raw(
+    batch: Annotated[str, typer.Argument(help="The commit's batch id, its file's name.")],
+) -> None:
+    """Hide a damaged commit from all readers and keep its bytes.
+
+    The next `lake extract` reads its rows again from the source.
+    """
+    from lakehouse.raw.verify import set_aside
+
+    aside = set_aside(load_settings().raw_dir, batch)
+    typer.echo(f"Set aside as {aside}")
+    typer.echo("Next: lake extract")
+
+
+def _show(reports: Sequence["ExtractReport"]) -> None:
+    if sys.stdout.isatty():
+        _show_table(reports)
+    else:
+        for report in reports:
+            typer.echo(_line(report))
+    for report in reports:
+        for warning in report.warnings:
+            typer.echo(f"{report.table}: {warning}", err=True)
+    for guarantee in sorted({r.guarantee for r in reports if r.guarantee} - {"exact"}):
+        typer.echo(f"The watermark is not exact: {guarantee}", err=True)
+
+
+def _show_table(reports: Sequence["ExtractReport"]) -> None:
+    columns = {
+        "table": "left",
+        "new": "right",
+        "deleted": "right",
+        "watermark (UTC)": "left",
+        "guarantee": "left",
+        "s": "right",
+    }
+    rows = [
+        (
+            report.table,
+            "failed" if report.error else report.upserts,
+            report.deletes,
+            _short(report.watermark_after),
+            (report.guarantee or "-").split(":")[0],
+            f"{report.seconds:.1f}",
+        )
+        for report in reports
+    ]
+    print_table(make_console(), columns, rows)
+
+
+def _line(report: "ExtractReport") -> str:
+    if report.error:
+        return f"{report.table}: failed"
+    found = f"{report.upserts:,} new, {report.deletes:,} deleted" if report.rows else "nothing new"
+    return (
+        f"{report.table}: {found}; complete below {_short(report.watermark_after) or 'nothing yet'}"
+        f" ({(report.guarantee or 'unknown').split(':')[0]}), {report.seconds:.1f} s"
+    )
+
+
+def _short(watermark: str | None) -> str | None:
+    """A watermark to the second: the exact one is in the JSON and in the footers."""
+    return watermark.removesuffix("+00").split(".")[0] if watermark else None
