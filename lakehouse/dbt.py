@@ -98,7 +98,7 @@ def progress_of(line: str) -> tuple[int, int] | None:
     Returns:
         The number of the node that just ended and how many there are; None for another line.
     """
-    found = _PROGRESS.search(line)
+    found = None if " hook: " in line else _PROGRESS.search(line)
     return (int(found[1]), int(found[2])) if found else None
 
 

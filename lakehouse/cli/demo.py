@@ -1,6 +1,5 @@
 """``lake demo``: one line a step, then a summary of 80 columns."""
 
-import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -21,9 +20,9 @@ if TYPE_CHECKING:
 
 _NAME_WIDTH, _TEXT_WIDTH = 26, 44
 _TRY_NEXT = (
-    ('lake sql "from marts.fct_sales limit 5"', "query it; `lake sql` opens a prompt"),
-    ("make ui", "see every table and check in Dagster"),
-    ("lake rollback", "readers see the version before; build to return"),
+    ('lake sql "from marts.fct_sales limit 5"', "query it, or `lake sql` for a prompt"),
+    ("make ui", "see tables and tests in Dagster"),
+    ("lake rollback", "give readers the version before"),
 )
 
 
@@ -48,8 +47,9 @@ def demo(
     from lakehouse.demo.summary import summarize
 
     settings = load_settings()
-    typer.echo(f"dbt's output goes to {_relative(settings, log_path(settings))}", err=True)
-    summary = summarize(settings, run_demo(settings, scale=scale, seed=seed, tell=_tell))
+    _say(f"dbt's output goes to {_relative(settings, log_path(settings))}")
+    run = run_demo(settings, scale=scale, seed=seed, tell=_tell, say=_say)
+    summary = summarize(settings, run)
     if as_json:
         print_json(summary)
     else:
@@ -58,12 +58,12 @@ def demo(
 
 def _tell(step: "StepDone") -> None:
     text = step.text if len(step.text) <= _TEXT_WIDTH else step.text[: _TEXT_WIDTH - 1] + "…"
+    _say(f"{step.name:<{_NAME_WIDTH}} {text:<{_TEXT_WIDTH}} {step.seconds:6.1f} s")
+
+
+def _say(line: str) -> None:
     # Beside the summary, not in it: --json must be all that standard output holds.
-    print(
-        f"{step.name:<{_NAME_WIDTH}} {text:<{_TEXT_WIDTH}} {step.seconds:6.1f} s",
-        file=sys.stderr,
-        flush=True,
-    )
+    typer.echo(line, err=True)
 
 
 def _print(summary: "Summary") -> None:
@@ -91,7 +91,7 @@ def _print(summary: "Summary") -> None:
     typer.echo(f"Took       {seconds_text(summary.seconds)}, peak memory {memory}")
     typer.echo("\nTry next")
     for command, what in _TRY_NEXT:
-        typer.echo(f"  {command:<40} {what}"[:80].rstrip())
+        typer.echo(f"  {command:<40} {what}")
 
 
 def _relative(settings: Settings, path: object) -> str:

@@ -17,12 +17,13 @@ from lakehouse.demo.memory import PeakMemory
 from lakehouse.demo.step import DemoContext, DemoStep
 from lakehouse.doctor import quick_checks, run_checks
 from lakehouse.errors import LakeError
-from lakehouse.progress import progress
+from lakehouse.progress import Advance, progress
 from lakehouse.publishing.publish import held_back_file
 from lakehouse.publishing.versions import current_path
 from lakehouse.settings import Settings
 
 _SHOWN_ERRORS = 5
+_WAITING = "waiting for "
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,7 @@ class DemoRun:
 class _Runner:
     context: DemoContext
     tell: Callable[[StepDone], None]
+    say: Callable[[str], None]
     log: Path
     steps: list[StepDone] = field(default_factory=list)
     builds: list[RunResults] = field(default_factory=list)
@@ -66,15 +68,18 @@ class _Runner:
         self.tell(done)
 
     def build(self, context: DemoContext) -> str:
-        code = _logged_dbt(context.settings, self.log)
+        before, last = current_path(context.settings), read_run_results(context.settings)
+        code = _logged_dbt(context.settings, self.log, self.say)
         results = read_run_results(context.settings)
+        if results is not None and last is not None and results.invocation_id == last.invocation_id:
+            results = None  # dbt failed before it ran anything; these are the last run's
         if code or results is None:
             raise _build_error(results, self.log)
         self.builds.append(results)
         _refuse_held_back(context.settings)
         published = current_path(context.settings)
-        version = published.stem if published else "nothing"
-        return f"{results.tests_passed} tests passed, published {version}"
+        verb = "still published" if published == before else "published"
+        return f"{results.tests_passed} tests passed, {verb}"
 
 
 def log_path(settings: Settings) -> Path:
@@ -83,7 +88,12 @@ def log_path(settings: Settings) -> Path:
 
 
 def run_demo(
-    settings: Settings, *, scale: float, seed: int, tell: Callable[[StepDone], None]
+    settings: Settings,
+    *,
+    scale: float,
+    seed: int,
+    tell: Callable[[StepDone], None],
+    say: Callable[[str], None],
 ) -> DemoRun:
     """Run the demo. What an earlier one left is taken as it is and gets another business day.
 
@@ -92,6 +102,7 @@ def run_demo(
         scale: Size of the data made when there is none; 1.0 is 40,000 transactions.
         seed: Seed of everything random.
         tell: Gets each step when it has ended.
+        say: Gets what a person should read meanwhile, such as whom a build waits for.
 
     Raises:
         LakeError: The machine is not fit, a layer is missing, or a step failed.
@@ -104,7 +115,7 @@ def run_demo(
     log.unlink(missing_ok=True)
     with PeakMemory(settings.postgres_dir) as memory, ExitStack() as resources:
         context = DemoContext(settings=settings, scale=scale, seed=seed, resources=resources)
-        runner = _Runner(context, tell, log)
+        runner = _Runner(context, tell, say, log)
         for step in steps:
             if step.before == "first build":
                 runner.do(step.name, step.run)
@@ -136,28 +147,38 @@ def _contributed_steps() -> Sequence[DemoStep]:
     return [step for steps in contributed for step in steps]
 
 
-def _logged_dbt(settings: Settings, log: Path) -> int:
-    with log.open("a", encoding="utf-8") as file, progress("dbt build", unit="nodes") as bar:
+def _logged_dbt(settings: Settings, log: Path, say: Callable[[str], None]) -> int:
+    with log.open("a", encoding="utf-8") as file, ExitStack() as bars:
+        bar: Advance | None = None
 
         def take(line: str) -> None:
+            nonlocal bar
             file.write(line + "\n")
-            if progress_of(line):
+            if _WAITING in line:
+                say(line)
+            if at := progress_of(line):
+                bar = bar or bars.enter_context(progress("dbt build", at[1], unit="nodes"))
                 bar.advance(1)
 
         return run_dbt(settings, ["build"], invoked_by="lake demo", on_line=take)
 
 
 def _build_error(results: RunResults | None, log: Path) -> LakeError:
-    red = results.red[:_SHOWN_ERRORS] if results else ()
-    named = "; ".join(
+    causes = [
         f"{node.unique_id.split('.')[2]}: {' '.join((node.message or node.status).split())}"
-        for node in red
+        for node in (results.red if results else ())
         if node.status != "skipped"
-    )
+    ]
+    named = "; ".join(causes[:_SHOWN_ERRORS]) or _said_last(log)
     return LakeError(
-        f"the build failed{f' ({named})' if named else ''}; dbt's output is in {log}",
+        f"the build failed ({named}); dbt's output is in {log}",
         "mend it and run `lake demo` again; what has landed stays",
     )
+
+
+def _said_last(log: Path) -> str:
+    text = log.read_text(encoding="utf-8", errors="replace")
+    return " ".join(text.rpartition("Encountered an error:")[2].split()[-60:])
 
 
 def _refuse_held_back(settings: Settings) -> None:
