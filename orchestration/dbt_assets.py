@@ -67,7 +67,7 @@ def build_dbt_assets(settings: Settings, graph: DbtGraph) -> dg.AssetsDefinition
                 if node.unique_id in selected:
                     yield from to_results(graph, node, outcome.invocation_id, facts)
             if outcome.exit_code:
-                raise failure_of(graph, outcome)
+                raise failure_of(outcome)
 
     return dbt_build
 
@@ -126,11 +126,10 @@ def to_results(
         )
 
 
-def failure_of(graph: DbtGraph, outcome: BuildOutcome) -> dg.Failure:
+def failure_of(outcome: BuildOutcome) -> dg.Failure:
     """The end of a build that is not green, in a sentence. Never retried: it would fail again.
 
     Args:
-        graph: The project's tables and tests.
         outcome: What dbt did.
     """
     red = outcome.red

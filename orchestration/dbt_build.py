@@ -7,9 +7,14 @@ becomes of the results. Must not import Dagster.
 import json
 import shutil
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
+
+import psutil
 
 from lakehouse.dbt import run_dbt
 from lakehouse.settings import Settings
@@ -20,6 +25,7 @@ _KEPT_TARGETS = 20
 _GREEN = frozenset({"success", "pass", "warn", "no-op", "reused"})
 _FROM_MACROS_AND_PLUGINS = frozenset({"JinjaLogInfo", "AdapterEventInfo", "AdapterEventWarning"})
 _DBT_COULD_NOT_RUN = 2
+_STOP_SECONDS = 5.0
 
 
 class DbtCrashedError(Exception):
@@ -115,7 +121,7 @@ def run_build(
 
     Raises:
         DbtCrashedError: dbt left no results.
-        KeyboardInterrupt: The run was cancelled; dbt has ended.
+        LakeError: There is no dbt.
     """
     target = dbt_target(settings) / "runs" / run_id[:8]
     shutil.rmtree(target, ignore_errors=True)
@@ -151,17 +157,44 @@ def _run(
     invoked_by: str,
     on_line: Callable[[str], None],
 ) -> int:
+    """Run dbt in a thread, so that Dagster can interrupt this one while dbt is silent.
+
+    Left to itself dbt would go on: in the middle of a long statement it does not heed SIGINT.
+    """
     located = [
         *arguments,
         *("--log-format", "json", "--log-level", "info"),
         *("--target-path", str(target), "--log-path", str(target)),
         *("--partial-parse-file-path", str(project_target(settings) / "partial_parse.msgpack")),
     ]
-    try:
-        return run_dbt(settings, located, invoked_by=invoked_by, on_line=on_line)
-    except SystemExit as end:
-        # SIGTERM: for Dagster a cancelled run is an interrupted one, an exit would be a crash.
-        raise KeyboardInterrupt from end
+    lines: SimpleQueue[str | None] = SimpleQueue()
+
+    def run() -> int:
+        try:
+            return run_dbt(settings, located, invoked_by=invoked_by, on_line=lines.put)
+        finally:
+            lines.put(None)
+
+    with ThreadPoolExecutor(1, "dbt") as pool:
+        future = pool.submit(run)
+        try:
+            for line in iter(lines.get, None):
+                on_line(line)
+        finally:
+            if not future.done():
+                _stop_dbt(target)
+        return future.result()
+
+
+def _stop_dbt(target: Path) -> None:
+    """Ask the dbt of this target to stop, then insist; harmless when it has ended."""
+    for child in psutil.Process().children():
+        with suppress(psutil.NoSuchProcess):
+            if str(target) in child.cmdline():
+                child.terminate()
+                with suppress(psutil.TimeoutExpired):
+                    child.wait(_STOP_SECONDS)
+                child.kill()
 
 
 def _read_outcome(target: Path, errors: tuple[str, ...], code: int) -> BuildOutcome:

@@ -7,7 +7,6 @@ Must not import Dagster: that alone would take seconds before the first word is 
 
 import errno
 import http.client
-import os
 import signal
 import socket
 import subprocess
@@ -206,4 +205,4 @@ def _runs(family: Sequence[psutil.Process]) -> list[psutil.Process]:
 def _signal_all(processes: Sequence[psutil.Process], number: int) -> None:
     for process in processes:
         with suppress(psutil.NoSuchProcess):
-            os.kill(process.pid, number)
+            process.send_signal(number)
