@@ -5,11 +5,15 @@
     one dates the deletion. Rows without a key are told apart by their content, so that a repeated
     one is one row.
 
-    Columns: those of the source, then _unrepresentable, has_version (false for a key of which only
-    tombstones landed), is_deleted, deleted_at, first_seen_at and last_seen_at (first and last
-    landing of this very version), and _extracted_at and _batch_id of the commit that made it so.
+    Columns: those of the source, then _unrepresentable, keyless_content (a hash of the content of a
+    row without a key, else NULL), has_version (false for a key of which only tombstones landed),
+    is_deleted, deleted_at, first_seen_at and last_seen_at (first and last landing of this very
+    version), and _extracted_at and _batch_id of the commit that made it so.
+
+    key: the primary key.
+    content: pairs of name and kind of the source's columns, as for `surrogate_key`.
 #}
-{% macro current_versions(source_name, table_name, key) -%}
+{% macro current_versions(key, content) -%}
     {%- set partition = key ~ ', keyless_content' -%}
     (
         with
@@ -18,7 +22,7 @@
 
             select
                 versions.*,
-                {{ content_hash(source_name, table_name) }} as content
+                {{ surrogate_key(content + [('_unrepresentable', 'text')]) }} as content
             from versions
 
         ),
@@ -56,10 +60,11 @@
         )
 
         select
-            {%- for column in source_columns(source_name, table_name) %}
+            {%- for column, kind in content %}
             {{ column }},
             {%- endfor %}
             _unrepresentable,
+            keyless_content,
             upserts > 0 as has_version,
             _op = 'delete' or next_op is not null as is_deleted,
             case when _op = 'delete' then _extracted_at else next_extracted_at end as deleted_at,

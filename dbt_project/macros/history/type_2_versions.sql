@@ -14,9 +14,9 @@
     source_name, table_name: whose log is replayed.
     key: the column that tells members apart; NULL keys have no history.
     parts: pairs of tracked column and kind, as for `surrogate_key`.
-    affected: SQL that selects the keys to look at in an incremental run.
+    affected, upstreams: which keys to look at in an incremental run, as for `is_affected`.
 #}
-{% macro type_2_versions(source_name, table_name, key, parts, affected) -%}
+{% macro type_2_versions(source_name, table_name, key, parts, affected, upstreams) -%}
     (
         with
 
@@ -36,7 +36,7 @@
                     _op = 'delete'
                     or {{ broken_rules(source_name, table_name, key, ['row']) }} = ''
                 )
-                and {{ is_affected(key, affected) }}
+                and {{ is_affected(key, affected, upstreams) }}
 
         ),
 

@@ -80,14 +80,6 @@
 {%- endmacro %}
 
 
-{# The key of a quarantined row: of its primary key, or of its content when it has none. #}
-{% macro quarantine_key(source_name, table_name, key) %}
-    case
-        when {{ key }} is null then {{ content_hash(source_name, table_name) }}
-        else {{ surrogate_key([(key, 'int')]) }}
-    end
-{%- endmacro %}
-
 {#
     Names the rules in force for a table: the sum of their versions, and a fingerprint of what they
     say, which also changes when somebody forgets to raise a version.

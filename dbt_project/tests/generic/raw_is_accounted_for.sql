@@ -35,11 +35,26 @@ landed as (
 
     select
         count(*) as row_count,
-        count(distinct {{ key }}) as keys,
-        count(distinct case when {{ key }} is null then {{ content_hash(source_name, table_name) }} end)
-            as keyless_contents
+        count(distinct {{ key }}) as keys
     from {{ log }}
     where _batch_id in (select consumed.batch_id from consumed)
+
+),
+
+keyless_contents as (
+
+    select distinct
+        {{ (source_columns(source_name, table_name) + ['_unrepresentable']) | join(',\n        ') }}
+    from {{ log }}
+    where
+        {{ key }} is null
+        and _batch_id in (select consumed.batch_id from consumed)
+
+),
+
+keyless as (
+
+    select count(*) as row_count from keyless_contents
 
 ),
 
@@ -68,10 +83,11 @@ compared as (
         raw_rows.row_count as raw_rows,
         clean.row_count as clean_rows,
         quarantined.row_count as quarantined_rows,
-        landed.row_count - landed.keys - landed.keyless_contents as duplicate_rows,
+        landed.row_count - landed.keys - keyless.row_count as duplicate_rows,
         in_both.row_count as clean_and_quarantined_rows
     from raw_rows
     cross join landed
+    cross join keyless
     cross join clean
     cross join quarantined
     cross join in_both

@@ -1,18 +1,28 @@
 {%- set upstreams = ['log_shop__campaigns'] -%}
 {{ follow(upstreams, key='campaign_id', affected='affected_campaigns', keeps_null_keys=true) }}
+{%- set content = [
+    ('campaign_id', 'int'),
+    ('campaign_name', 'text'),
+    ('channel', 'text'),
+    ('discount_rate', 'decimal(5,4)'),
+    ('starts_on', 'date'),
+    ('ends_on', 'date'),
+    ('created_at', 'timestamp'),
+    ('updated_at', 'timestamp'),
+] %}
 
 with
 
 versions as (
 
     select * from {{ ref('log_shop__campaigns') }}
-    where {{ is_affected('campaign_id', affected_campaigns(upstreams), keeps_null_keys=true) }}
+    where {{ is_affected('campaign_id', affected_campaigns, upstreams, keeps_null_keys=true) }}
 
 ),
 
 current_versions as (
 
-    select * from {{ current_versions('shop', 'campaigns', 'campaign_id') }}
+    select * from {{ current_versions('campaign_id', content) }}
 
 ),
 
@@ -28,6 +38,7 @@ judged as (
         created_at,
         updated_at,
         _unrepresentable,
+        keyless_content,
         has_version,
         is_deleted,
         deleted_at,

@@ -1,18 +1,32 @@
 {%- set upstreams = ['log_shop__customers'] -%}
 {{ follow(upstreams, key='customer_id', affected='affected_customers', keeps_null_keys=true) }}
+{%- set content = [
+    ('customer_id', 'int'),
+    ('first_name', 'text'),
+    ('last_name', 'text'),
+    ('email', 'text'),
+    ('phone', 'text'),
+    ('street', 'text'),
+    ('postal_code', 'text'),
+    ('city', 'text'),
+    ('country_code', 'text'),
+    ('segment', 'text'),
+    ('created_at', 'timestamp'),
+    ('updated_at', 'timestamp'),
+] %}
 
 with
 
 versions as (
 
     select * from {{ ref('log_shop__customers') }}
-    where {{ is_affected('customer_id', affected_customers(upstreams), keeps_null_keys=true) }}
+    where {{ is_affected('customer_id', affected_customers, upstreams, keeps_null_keys=true) }}
 
 ),
 
 current_versions as (
 
-    select * from {{ current_versions('shop', 'customers', 'customer_id') }}
+    select * from {{ current_versions('customer_id', content) }}
 
 ),
 
@@ -32,6 +46,7 @@ judged as (
         created_at,
         updated_at,
         _unrepresentable,
+        keyless_content,
         has_version,
         is_deleted,
         deleted_at,

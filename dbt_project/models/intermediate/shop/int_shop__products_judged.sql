@@ -1,18 +1,28 @@
 {%- set upstreams = ['log_shop__products'] -%}
 {{ follow(upstreams, key='product_id', affected='affected_products', keeps_null_keys=true) }}
+{%- set content = [
+    ('product_id', 'int'),
+    ('sku', 'text'),
+    ('product_name', 'text'),
+    ('category', 'text'),
+    ('unit_price', 'decimal(12,2)'),
+    ('is_active', 'bool'),
+    ('created_at', 'timestamp'),
+    ('updated_at', 'timestamp'),
+] %}
 
 with
 
 versions as (
 
     select * from {{ ref('log_shop__products') }}
-    where {{ is_affected('product_id', affected_products(upstreams), keeps_null_keys=true) }}
+    where {{ is_affected('product_id', affected_products, upstreams, keeps_null_keys=true) }}
 
 ),
 
 current_versions as (
 
-    select * from {{ current_versions('shop', 'products', 'product_id') }}
+    select * from {{ current_versions('product_id', content) }}
 
 ),
 
@@ -28,6 +38,7 @@ judged as (
         created_at,
         updated_at,
         _unrepresentable,
+        keyless_content,
         has_version,
         is_deleted,
         deleted_at,

@@ -2,6 +2,18 @@
 {{ follow(
     upstreams, key='transaction_item_id', affected='landed_transaction_items', keeps_null_keys=true
 ) }}
+{%- set content = [
+    ('transaction_item_id', 'int'),
+    ('transaction_id', 'int'),
+    ('line_number', 'int'),
+    ('product_id', 'int'),
+    ('quantity', 'int'),
+    ('unit_price', 'decimal(12,2)'),
+    ('discount_amount', 'decimal(12,2)'),
+    ('line_amount', 'decimal(12,2)'),
+    ('created_at', 'timestamp'),
+    ('updated_at', 'timestamp'),
+] %}
 
 with
 
@@ -10,14 +22,14 @@ versions as (
     select * from {{ ref('log_shop__transaction_items') }}
     where
         {{ is_affected(
-            'transaction_item_id', landed_transaction_items(upstreams), keeps_null_keys=true
+            'transaction_item_id', landed_transaction_items, upstreams, keeps_null_keys=true
         ) }}
 
 ),
 
 current_versions as (
 
-    select * from {{ current_versions('shop', 'transaction_items', 'transaction_item_id') }}
+    select * from {{ current_versions('transaction_item_id', content) }}
 
 ),
 
@@ -35,6 +47,7 @@ judged_alone as (
         created_at,
         updated_at,
         _unrepresentable,
+        keyless_content,
         has_version,
         is_deleted,
         deleted_at,

@@ -13,7 +13,7 @@ items as (
     select * from {{ ref('int_shop__transaction_items_current') }}
     where
         {{ is_affected(
-            'transaction_item_id', affected_transaction_items(upstreams), keeps_null_keys=true
+            'transaction_item_id', affected_transaction_items, upstreams, keeps_null_keys=true
         ) }}
 
 ),
@@ -38,6 +38,7 @@ related as (
         items.created_at,
         items.updated_at,
         items._unrepresentable,
+        items.keyless_content,
         items.has_version,
         items.is_deleted,
         items.deleted_at,
@@ -67,6 +68,7 @@ judged as (
         created_at,
         updated_at,
         _unrepresentable,
+        keyless_content,
         has_version,
         is_deleted,
         deleted_at,

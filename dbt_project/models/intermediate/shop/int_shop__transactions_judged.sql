@@ -6,6 +6,17 @@
 {{ follow(
     upstreams, key='transaction_id', affected='affected_transactions', keeps_null_keys=true
 ) }}
+{%- set content = [
+    ('transaction_id', 'int'),
+    ('customer_id', 'int'),
+    ('campaign_id', 'int'),
+    ('sold_at', 'timestamp'),
+    ('status', 'text'),
+    ('payment_method', 'text'),
+    ('total_amount', 'decimal(12,2)'),
+    ('created_at', 'timestamp'),
+    ('updated_at', 'timestamp'),
+] %}
 
 with
 
@@ -13,7 +24,7 @@ versions as (
 
     select * from {{ ref('log_shop__transactions') }}
     where
-        {{ is_affected('transaction_id', affected_transactions(upstreams), keeps_null_keys=true) }}
+        {{ is_affected('transaction_id', affected_transactions, upstreams, keeps_null_keys=true) }}
 
 ),
 
@@ -22,7 +33,7 @@ items as (
     select * from {{ ref('int_shop__transaction_items_current') }}
     where
         not is_deleted
-        and {{ is_affected('transaction_id', affected_transactions(upstreams)) }}
+        and {{ is_affected('transaction_id', affected_transactions, upstreams) }}
 
 ),
 
@@ -34,7 +45,7 @@ customers as (
 
 current_versions as (
 
-    select * from {{ current_versions('shop', 'transactions', 'transaction_id') }}
+    select * from {{ current_versions('transaction_id', content) }}
 
 ),
 
@@ -62,6 +73,7 @@ related as (
         current_versions.created_at,
         current_versions.updated_at,
         current_versions._unrepresentable,
+        current_versions.keyless_content,
         current_versions.has_version,
         current_versions.is_deleted,
         current_versions.deleted_at,
@@ -93,6 +105,7 @@ judged as (
         created_at,
         updated_at,
         _unrepresentable,
+        keyless_content,
         has_version,
         is_deleted,
         deleted_at,

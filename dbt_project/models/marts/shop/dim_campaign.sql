@@ -1,13 +1,12 @@
 {%- set upstreams = ['stg_shop__campaigns', 'stg_shop__transactions'] -%}
 {{ follow(upstreams, key='campaign_id', affected='affected_campaign_members') }}
-{%- set affected = affected_campaign_members(upstreams) %}
 
 with
 
 campaigns as (
 
     select * from {{ ref('stg_shop__campaigns') }}
-    where {{ is_affected('campaign_id', affected) }}
+    where {{ is_affected('campaign_id', affected_campaign_members, upstreams) }}
 
 ),
 
@@ -16,7 +15,7 @@ transactions as (
     select * from {{ ref('stg_shop__transactions') }}
     where
         not is_deleted
-        and {{ is_affected('campaign_id', affected) }}
+        and {{ is_affected('campaign_id', affected_campaign_members, upstreams) }}
 
 ),
 
@@ -66,7 +65,7 @@ members as (
 keyed as (
 
     select
-        {{ surrogate_key([('campaign_id', 'int')]) }} as campaign_key,
+        {{ member_key('campaign', [('campaign_id', 'int')]) }} as campaign_key,
         members.*
     from members
 

@@ -1,6 +1,5 @@
 {%- set upstreams = ['log_shop__customers', 'stg_shop__transactions'] -%}
 {{ follow(upstreams, key='customer_id', affected='affected_customer_members') }}
-{%- set affected = affected_customer_members(upstreams) -%}
 {%- set tracked = [
     ('first_name', 'text'),
     ('last_name', 'text'),
@@ -19,7 +18,9 @@ with
 versions as (
 
     select *
-    from {{ type_2_versions('shop', 'customers', 'customer_id', tracked, affected) }} as replayed
+    from {{ type_2_versions(
+        'shop', 'customers', 'customer_id', tracked, affected_customer_members, upstreams
+    ) }} as replayed
 
 ),
 
@@ -28,7 +29,7 @@ transactions as (
     select * from {{ ref('stg_shop__transactions') }}
     where
         not is_deleted
-        and {{ is_affected('customer_id', affected) }}
+        and {{ is_affected('customer_id', affected_customer_members, upstreams) }}
 
 ),
 
@@ -90,7 +91,7 @@ members as (
 keyed as (
 
     select
-        {{ surrogate_key([('customer_id', 'int'), ('valid_from', 'timestamp')]) }} as customer_key,
+        {{ member_key('customer', [('customer_id', 'int'), ('valid_from', 'timestamp')]) }} as customer_key,
         members.*
     from members
 

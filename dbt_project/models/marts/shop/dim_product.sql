@@ -1,6 +1,5 @@
 {%- set upstreams = ['log_shop__products', 'stg_shop__transaction_items'] -%}
 {{ follow(upstreams, key='product_id', affected='affected_product_members') }}
-{%- set affected = affected_product_members(upstreams) -%}
 {%- set tracked = [
     ('sku', 'text'),
     ('product_name', 'text'),
@@ -15,7 +14,9 @@ with
 versions as (
 
     select *
-    from {{ type_2_versions('shop', 'products', 'product_id', tracked, affected) }} as replayed
+    from {{ type_2_versions(
+        'shop', 'products', 'product_id', tracked, affected_product_members, upstreams
+    ) }} as replayed
 
 ),
 
@@ -24,7 +25,7 @@ items as (
     select * from {{ ref('stg_shop__transaction_items') }}
     where
         not is_deleted
-        and {{ is_affected('product_id', affected) }}
+        and {{ is_affected('product_id', affected_product_members, upstreams) }}
 
 ),
 
@@ -78,7 +79,7 @@ members as (
 keyed as (
 
     select
-        {{ surrogate_key([('product_id', 'int'), ('valid_from', 'timestamp')]) }} as product_key,
+        {{ member_key('product', [('product_id', 'int'), ('valid_from', 'timestamp')]) }} as product_key,
         members.*
     from members
 

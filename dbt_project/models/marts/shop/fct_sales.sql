@@ -14,7 +14,7 @@ items as (
     select * from {{ ref('stg_shop__transaction_items') }}
     where
         not is_deleted
-        and {{ is_affected('transaction_item_id', affected_sales(upstreams)) }}
+        and {{ is_affected('transaction_item_id', affected_sales, upstreams) }}
 
 ),
 

@@ -8,14 +8,14 @@ source as (
     select * from {{ ref('int_shop__campaigns_judged') }}
     where
         broken_rules <> ''
-        and {{ is_affected('campaign_id', affected_campaigns(upstreams), keeps_null_keys=true) }}
+        and {{ is_affected('campaign_id', affected_campaigns, upstreams, keeps_null_keys=true) }}
 
 ),
 
 keyed as (
 
     select
-        {{ quarantine_key('shop', 'campaigns', 'campaign_id') }} as quarantine_key,
+        coalesce(keyless_content, {{ surrogate_key([('campaign_id', 'int')]) }}) as quarantine_key,
 
         -- payload
         campaign_id,

@@ -8,14 +8,14 @@ source as (
     select * from {{ ref('int_shop__customers_judged') }}
     where
         broken_rules <> ''
-        and {{ is_affected('customer_id', affected_customers(upstreams), keeps_null_keys=true) }}
+        and {{ is_affected('customer_id', affected_customers, upstreams, keeps_null_keys=true) }}
 
 ),
 
 keyed as (
 
     select
-        {{ quarantine_key('shop', 'customers', 'customer_id') }} as quarantine_key,
+        coalesce(keyless_content, {{ surrogate_key([('customer_id', 'int')]) }}) as quarantine_key,
 
         -- payload
         customer_id,

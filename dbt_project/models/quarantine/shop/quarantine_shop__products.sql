@@ -8,14 +8,14 @@ source as (
     select * from {{ ref('int_shop__products_judged') }}
     where
         broken_rules <> ''
-        and {{ is_affected('product_id', affected_products(upstreams), keeps_null_keys=true) }}
+        and {{ is_affected('product_id', affected_products, upstreams, keeps_null_keys=true) }}
 
 ),
 
 keyed as (
 
     select
-        {{ quarantine_key('shop', 'products', 'product_id') }} as quarantine_key,
+        coalesce(keyless_content, {{ surrogate_key([('product_id', 'int')]) }}) as quarantine_key,
 
         -- payload
         product_id,

@@ -8,14 +8,14 @@ source as (
     select * from {{ ref('int_shop__transaction_items_judged') }}
     where
         broken_rules <> ''
-        and {{ is_affected('transaction_item_id', affected_transaction_items(upstreams), keeps_null_keys=true) }}
+        and {{ is_affected('transaction_item_id', affected_transaction_items, upstreams, keeps_null_keys=true) }}
 
 ),
 
 keyed as (
 
     select
-        {{ quarantine_key('shop', 'transaction_items', 'transaction_item_id') }} as quarantine_key,
+        coalesce(keyless_content, {{ surrogate_key([('transaction_item_id', 'int')]) }}) as quarantine_key,
 
         -- payload
         transaction_item_id,

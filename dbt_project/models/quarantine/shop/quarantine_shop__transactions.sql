@@ -8,14 +8,14 @@ source as (
     select * from {{ ref('int_shop__transactions_judged') }}
     where
         broken_rules <> ''
-        and {{ is_affected('transaction_id', affected_transactions(upstreams), keeps_null_keys=true) }}
+        and {{ is_affected('transaction_id', affected_transactions, upstreams, keeps_null_keys=true) }}
 
 ),
 
 keyed as (
 
     select
-        {{ quarantine_key('shop', 'transactions', 'transaction_id') }} as quarantine_key,
+        coalesce(keyless_content, {{ surrogate_key([('transaction_id', 'int')]) }}) as quarantine_key,
 
         -- payload
         transaction_id,

@@ -8,7 +8,7 @@ source as (
     select * from {{ ref('int_shop__campaigns_judged') }}
     where
         broken_rules = ''
-        and {{ is_affected('campaign_id', affected_campaigns(upstreams)) }}
+        and {{ is_affected('campaign_id', affected_campaigns, upstreams) }}
 
 ),
 

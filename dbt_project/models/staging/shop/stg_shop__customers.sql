@@ -8,7 +8,7 @@ source as (
     select * from {{ ref('int_shop__customers_judged') }}
     where
         broken_rules = ''
-        and {{ is_affected('customer_id', affected_customers(upstreams)) }}
+        and {{ is_affected('customer_id', affected_customers, upstreams) }}
 
 ),
 

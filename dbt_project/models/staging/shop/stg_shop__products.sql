@@ -8,7 +8,7 @@ source as (
     select * from {{ ref('int_shop__products_judged') }}
     where
         broken_rules = ''
-        and {{ is_affected('product_id', affected_products(upstreams)) }}
+        and {{ is_affected('product_id', affected_products, upstreams) }}
 
 ),
 

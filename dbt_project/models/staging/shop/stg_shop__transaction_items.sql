@@ -8,7 +8,7 @@ source as (
     select * from {{ ref('int_shop__transaction_items_judged') }}
     where
         broken_rules = ''
-        and {{ is_affected('transaction_item_id', affected_transaction_items(upstreams)) }}
+        and {{ is_affected('transaction_item_id', affected_transaction_items, upstreams) }}
 
 ),
 

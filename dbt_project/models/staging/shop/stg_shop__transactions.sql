@@ -8,7 +8,7 @@ source as (
     select * from {{ ref('int_shop__transactions_judged') }}
     where
         broken_rules = ''
-        and {{ is_affected('transaction_id', affected_transactions(upstreams)) }}
+        and {{ is_affected('transaction_id', affected_transactions, upstreams) }}
 
 ),
 
