@@ -217,3 +217,41 @@ def test_the_adapter_cannot_open_the_build_file_while_dbt_does_but_readers_never
         tiny.dbt("build")
         assert reader.execute("select count(*) from marts.members").fetchone() == (1,)
     assert published_ids(tiny) == [1, 2]
+
+
+READER = """
+import pathlib, sys, duckdb
+path, stop = sys.argv[1:3]
+seen = 0
+while not pathlib.Path(stop).exists():
+    with duckdb.connect(path, read_only=True) as session:
+        for _ in range(20):
+            said, counted, largest = session.execute(
+                "select (select row_count from lake.tables where table_name = 'members'),"
+                " (select count(*) from marts.members), (select max(id) from marts.members)"
+            ).fetchone()
+            assert said == counted == largest, (said, counted, largest)
+            seen += 1
+print(seen)
+"""
+
+
+@pytest.mark.slow
+def test_eight_readers_stay_open_and_open_again_through_twenty_builds(
+    tiny: Tiny, tmp_path: Path
+) -> None:
+    tiny.land(1)
+    tiny.dbt("build")
+    stop = tmp_path / "stop"
+    command = [sys.executable, "-c", READER, str(tiny.settings.published_file), str(stop)]
+    pipe = subprocess.PIPE
+    readers = [subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True) for _ in range(8)]
+    for number in range(2, 22):
+        tiny.land(number)
+        tiny.dbt("build")
+    stop.touch()
+    for reader in readers:
+        output, errors = reader.communicate(timeout=60)
+        assert reader.returncode == 0, errors
+        assert int(output) > 0
+    assert len(published_ids(tiny)) == 21

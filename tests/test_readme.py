@@ -1,0 +1,47 @@
+"""The README tells the truth: its SQL is executed on a fresh demo and prints what it shows."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+from support.checkout import LAKE, REPOSITORY, Checkout, make_checkout
+
+README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+EXAMPLES = re.findall(r"```sql\n(.*?)```\n\n```\n(.*?)```", README, flags=re.DOTALL)
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
+    """The default demo, run once."""
+    checkout = make_checkout(tmp_path_factory.mktemp("readme") / "root")
+    checkout.run(LAKE, "demo")
+    return checkout
+
+
+def test_there_are_examples() -> None:
+    assert len(EXAMPLES) >= 4
+    assert README.count("```sql") == len(EXAMPLES), "each query shows what it prints"
+
+
+@pytest.mark.parametrize(("query", "printed"), EXAMPLES)
+def test_a_query_prints_what_the_readme_shows(demo: Checkout, query: str, printed: str) -> None:
+    assert demo.run(LAKE, "sql", query).strip() == printed.strip()
+
+
+def test_every_command_in_the_readme_exists() -> None:
+    named = set(re.findall(r"`(?:\.venv/bin/)?lake ([a-z-]+)", README))
+    for command in sorted(named):
+        run = subprocess.run([LAKE, command, "--help"], capture_output=True, text=True)
+        assert run.returncode == 0, f"lake {command}: {run.stderr}"
+    targets = set(re.findall(r"\bmake ([a-z-]+)", README))
+    makefile = (REPOSITORY / "Makefile").read_text(encoding="utf-8")
+    assert all(re.search(rf"^{target}:", makefile, flags=re.MULTILINE) for target in targets)
+
+
+def test_every_link_and_folder_in_the_readme_exists() -> None:
+    for target in re.findall(r"\]\((?!http)([^)#]+)\)", README):
+        assert (REPOSITORY / target).exists(), target
+    for folder in re.findall(r"^\| (`[^|]+/`) \|", README, flags=re.MULTILINE):
+        for name in re.findall(r"`([^`]+)`", folder):
+            assert Path(REPOSITORY / name).is_dir(), name
