@@ -16,7 +16,8 @@ from ingest.embedded import source_dsn
 from ingest.postgres.connection import Connection
 from ingest.postgres.errors import ConnectionLostError, SourceError
 from ingest.postgres.report import ExtractionError, ExtractReport, Stopwatch, Tally
-from ingest.postgres.table_run import RunOptions, TableRun
+from ingest.postgres.steps import RunOptions
+from ingest.postgres.table_run import TableRun
 from ingest.postgres.watermark import read_server_bound
 from ingest.sources import TableSpec, load_sources, select_tables
 from lakehouse.errors import LakeError

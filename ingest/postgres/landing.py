@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from ingest.postgres.catalog import SourceTable
 from ingest.postgres.history import History
+from ingest.postgres.overlap import KnownBlocks
 from ingest.postgres.queries import position_of, with_batch_id
 from ingest.postgres.report import Tally
 from ingest.postgres.state import FOLLOWS, Position, TableState, log_digest
@@ -52,12 +53,12 @@ class Chunk:
     Attributes:
         rows: What the query gave, as ``as_raw`` makes it.
         limit: Most rows to land; one row more tells that there are more. None means no limit.
-        files: Commits in which a landed version of a row can be.
+        files: Finds the commits in which a landed version of a row can be.
     """
 
     rows: Iterable[pa.Table]
     limit: int | None
-    files: list[Path]
+    files: Callable[[], list[Path]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +89,7 @@ class Landing:
         table: The source table.
         raw: Its raw layer.
         history: What is landed.
+        known: Blocks of rows that need not be compared.
         state: The state from which this run goes on.
         read_at: Clock of the snapshot (UTC).
         tally: Where commits are counted.
@@ -98,6 +100,7 @@ class Landing:
         table: SourceTable,
         raw: RawTable,
         history: History,
+        known: KnownBlocks,
         state: TableState,
         *,
         read_at: datetime,
@@ -106,6 +109,7 @@ class Landing:
         self._table = table
         self._raw = raw
         self._history = history
+        self._known = known
         self._read_at = read_at
         self._tally = tally
         self._batch_ids = [path.stem for path in raw.commits()]
@@ -138,7 +142,9 @@ class Landing:
         with ExitStack() as stack:
             writer: CommitWriter | None = None
             for block in reading.blocks():
-                fresh = self._history.keep_new(block, chunk.files)
+                if self._known.recognizes(block):
+                    continue
+                fresh = self._history.keep_new(block, chunk.files())
                 if not fresh.num_rows:
                     continue
                 writer = writer or self._open(stack)

@@ -12,10 +12,11 @@ it loses nothing.
 import hashlib
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
+from ingest.sources import TableSpec
 from lakehouse.files import write_text_atomically
 from lakehouse.raw import CommitInfo, RawTable
 
@@ -121,30 +122,53 @@ def _prefix_digests(batch_ids: Iterable[str]) -> list[str]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checkpoint:
-    """What the checkpoint file says; ``digest`` tells which commits it speaks of."""
+    """What the checkpoint file says.
+
+    Attributes:
+        digest: Which commits it speaks of; with other commits in the folder it says nothing.
+        watermark: As in ``TableState``.
+        resume_position: As in ``TableState``.
+        commits: How many there are.
+        live_rows: Keys whose latest version is no tombstone; None if nobody counted.
+        landed_blocks: See ``ingest.postgres.overlap.KnownBlocks``.
+    """
 
     digest: str
     watermark: str | None
     resume_position: dict[str, str] | None
     commits: int
     live_rows: int | None
+    landed_blocks: tuple[str, ...] = ()
 
-    @classmethod
-    def read(cls, path: Path) -> Self | None:
-        """Read a checkpoint file; None if it is missing or not one."""
-        try:
-            fields: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-            return cls(**fields)
-        except (OSError, ValueError, TypeError):
-            return None
 
-    def write(self, path: Path) -> None:
+class CheckpointFile:
+    """A table's checkpoint file, which may be missing, outdated or garbage at any time.
+
+    Args:
+        state_dir: The folder of locks and caches.
+        spec: The table.
+    """
+
+    def __init__(self, state_dir: Path, spec: TableSpec) -> None:
+        self._path = state_dir / "checkpoints" / f"{spec.label}.json"
+
+    def read(self, digest: str) -> Checkpoint | None:
+        """What it says, if it speaks of exactly these commits."""
+        found = self._content()
+        return found if found and found.digest == digest else None
+
+    def write(self, checkpoint: Checkpoint) -> None:
         """Write it, unless the file says so already."""
-        if self != self.read(path):
-            fields = {name: getattr(self, name) for name in self.__slots__}
-            write_text_atomically(path, json.dumps(fields, indent=2, ensure_ascii=False) + "\n")
+        if checkpoint != self._content():
+            fields = asdict(checkpoint)
+            write_text_atomically(
+                self._path, json.dumps(fields, indent=2, ensure_ascii=False) + "\n"
+            )
 
-
-def checkpoint_path(state_dir: Path, source: str, table: str) -> Path:
-    """Where a table's checkpoint file stands."""
-    return state_dir / "checkpoints" / f"{source}.{table}.json"
+    def _content(self) -> Checkpoint | None:
+        try:
+            fields: dict[str, Any] = json.loads(self._path.read_text(encoding="utf-8"))
+            fields["landed_blocks"] = tuple(fields["landed_blocks"])
+            return Checkpoint(**fields)
+        except (OSError, ValueError, TypeError, KeyError):
+            return None

@@ -1,0 +1,240 @@
+"""Whatever cannot be extracted is said in one sentence with the next step, and nothing is lost."""
+
+from pathlib import Path
+
+import psycopg
+import pytest
+from support.extraction import EVENTS, Source, spec
+
+from ingest.embedded import EmbeddedPostgres
+from ingest.postgres import ExtractionError, SourceError
+from ingest.postgres.connection import Connection, with_network_defaults
+from ingest.postgres.errors import masked
+
+
+@pytest.fixture
+def source(pg_dsn: str, tmp_path: Path) -> Source:
+    found = Source(pg_dsn, tmp_path)
+    found.execute(EVENTS, "insert into shop.events values (1, 'x')")
+    return found
+
+
+def database(source: Source) -> str:
+    return str(psycopg.conninfo.conninfo_to_dict(source.dsn)["dbname"])
+
+
+@pytest.mark.parametrize(
+    ("statement", "declared", "said", "next_step"),
+    [
+        ("drop table shop.events", {}, r"has no table shop\.events", "lake seed"),
+        (
+            "select 1",
+            {"cursor": "nope"},
+            r"no column nope, its declared cursor",
+            "it has id, label",
+        ),
+        ("select 1", {"primary_key": ("nope",)}, r"no column nope, its declared primary_key", "id"),
+        ("select 1", {"cursor": "label"}, r"cursor label of shop\.events is text", "timestamp"),
+        (
+            "select 1",
+            {"primary_key": ("label",)},
+            r"nothing makes \(label\) unique",
+            "unique index",
+        ),
+        ("select 1", {"lookback": 5}, r"lookback 5 of shop\.events does not fit", "such as 1h"),
+        (
+            "alter table shop.events drop constraint events_pkey",
+            {"primary_key": ()},
+            r"shop\.events has no primary key",
+            "declare `primary_key`",
+        ),
+        (
+            "alter table shop.events add _op text",
+            {},
+            r"has a column _op, a name that raw files use",
+            "rename",
+        ),
+    ],
+)
+def test_what_cannot_be_extracted(
+    source: Source, statement: str, declared: dict[str, object], said: str, next_step: str
+) -> None:
+    source.execute(statement)
+    source.specs = [spec(**declared)]
+    with pytest.raises(ExtractionError, match=said) as error:
+        source.extract()
+    assert next_step in error.value.next_step
+    assert "\n" not in str(error.value)
+    assert source.files() == {}
+
+
+def limited(source: Source, server: EmbeddedPostgres, *grants: str) -> Source:
+    """The source as a role that may do only what is granted."""
+    source.execute(
+        "do $$ begin create role lake_limited login; exception when duplicate_object then end $$",
+        *grants,
+    )
+    return Source(server.dsn("lake_limited", database(source)), source.root)
+
+
+def test_missing_privileges_name_the_grant(source: Source, pg_server: EmbeddedPostgres) -> None:
+    weak = limited(source, pg_server)
+    with pytest.raises(ExtractionError, match="role lake_limited may not use schema shop") as error:
+        weak.extract()
+    assert "`grant usage on schema shop to lake_limited`" in error.value.next_step
+    weak = limited(source, pg_server, "grant usage on schema shop to lake_limited")
+    with pytest.raises(ExtractionError, match=r"may not read shop\.events") as error:
+        weak.extract()
+    assert "`grant select on shop.events to lake_limited`" in error.value.next_step
+    weak = limited(
+        source, pg_server, "grant select (id, updated_at) on shop.events to lake_limited"
+    )
+    with pytest.raises(ExtractionError, match=r"may not read column label of shop\.events"):
+        weak.extract()
+
+
+def test_a_policy_that_hides_rows_is_an_error_and_no_silent_loss(
+    source: Source, pg_server: EmbeddedPostgres
+) -> None:
+    weak = limited(
+        source,
+        pg_server,
+        "grant usage on schema shop to lake_limited",
+        "grant select on shop.events to lake_limited",
+        "alter table shop.events enable row level security",
+        "create policy few on shop.events using (id > 100)",
+    )
+    with pytest.raises(ExtractionError, match="row-level security policy"):
+        weak.extract()
+    assert weak.files() == {}
+
+
+def test_a_view_needs_only_the_declared_key(source: Source) -> None:
+    source.execute("create view shop.seen as select id, updated_at from shop.events")
+    source.specs = [spec("seen")]
+    assert source.extract().upserts == 1
+    source.execute("insert into shop.events values (2, 'x')")
+    assert source.extract().upserts == 1
+
+
+def test_a_partitioned_table(source: Source) -> None:
+    source.execute(
+        "create table shop.parts (id bigint, updated_at timestamptz default now(), "
+        "primary key (id)) partition by range (id)",
+        "create table shop.parts_1 partition of shop.parts for values from (0) to (100)",
+        "create table shop.parts_2 partition of shop.parts for values from (100) to (200)",
+        "create index on shop.parts (updated_at)",
+        "insert into shop.parts select generate_series(1, 199)",
+    )
+    source.specs = [spec("parts", primary_key=())]
+    report = source.extract(chunk_rows=30)
+    assert (report.upserts, report.warnings) == (199, ())
+
+
+def test_a_cursor_without_an_index_is_said(source: Source) -> None:
+    source.execute("drop index shop.events_updated_at_idx")
+    assert source.extract().warnings == (
+        "no index begins with updated_at: every run reads the whole table",
+    )
+
+
+SECRET = "p@ss/w:rd 1"
+
+
+@pytest.mark.parametrize(
+    "dsn",
+    [
+        "postgresql://me:p%40ss%2Fw%3Ard%201@127.0.0.1:1/db",
+        "postgresql://me:p@ss/w:rd 1@127.0.0.1:1/db",
+        "host=127.0.0.1 port=1 user=me password='p@ss/w:rd 1'",
+        "host=127.0.0.1 port=1 user=me password=p@ss/w:rd 1",
+        "postgresql://127.0.0.1:1/db?user=me&password=p%40ss%2Fw%3Ard%201",
+        "p@ss/w:rd 1",
+    ],
+)
+def test_no_error_shows_the_password(dsn: str) -> None:
+    with pytest.raises(SourceError) as error, Connection(dsn):
+        pass
+    for piece in (SECRET, "p%40ss", "w:rd", "p@ss"):
+        assert piece not in str(error.value)
+
+
+def test_masking() -> None:
+    text = "could not log in with s3cret as me"
+    assert masked(text, "postgresql://me:s3cret@h/d") == "could not log in with *** as me"
+    assert masked(text, "host=h password=s3cret user=me") == "could not log in with *** as me"
+    assert masked(text, "postgresql://h/d") == text
+
+
+def test_timeouts_are_added_and_never_replaced() -> None:
+    assert with_network_defaults("postgresql://h/d").startswith("postgresql://h/d?connect_timeout=")
+    added = with_network_defaults("postgresql://h/d?connect_timeout=3&sslmode=require")
+    assert added.count("connect_timeout") == 1
+    assert "keepalives_idle=30" in added
+    assert with_network_defaults("host=h") == (
+        "host=h connect_timeout=10 keepalives_idle=30 keepalives_interval=10 keepalives_count=3"
+    )
+
+
+def test_a_new_column_is_landed_from_then_on(source: Source) -> None:
+    source.extract()
+    source.execute(
+        "alter table shop.events add extra text default 'd'",
+        "insert into shop.events values (2, 'x', now(), 'e')",
+    )
+    report = source.extract()
+    assert any(warning.startswith("new column extra") for warning in report.warnings)
+    assert source.current("id, extra") in ([(1, None), (2, "e")], [(1, "d"), (2, "e")])
+    assert len({info.schema_hash for info in source.infos()}) == 2
+    source.extract(full=True)
+    assert source.current("id, extra") == [(1, "d"), (2, "e")]
+    assert source.extract().warnings == ()
+
+
+def test_a_dropped_column_is_said_and_nothing_is_lost(source: Source) -> None:
+    source.extract()
+    source.execute("alter table shop.events drop label", "insert into shop.events (id) values (2)")
+    report = source.extract()
+    assert report.warnings == ("column label is gone from shop.events: not landed any more",)
+    assert [row[0] for row in source.current()] == [1, 2]
+    assert source.extract().rows == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (
+            "alter label type int using 7",
+            r"column label of shop\.events was text and is now integer",
+        ),
+        ("alter id type numeric(12,0)", r"column id of shop\.events was bigint and is now numeric"),
+    ],
+)
+def test_a_retyped_column_stops_the_table(source: Source, change: str, said: str) -> None:
+    source.extract()
+    files = source.files()
+    source.execute(f"alter table shop.events {change}")
+    with pytest.raises(ExtractionError, match=said) as error:
+        source.extract()
+    assert "move data/raw/shop/events away" in error.value.next_step
+    assert source.files() == files
+
+
+def test_a_column_that_comes_back_with_another_type_stops_the_table(source: Source) -> None:
+    source.extract()
+    source.execute("alter table shop.events drop label", "insert into shop.events values (2)")
+    source.extract()
+    source.execute("alter table shop.events add label int")
+    with pytest.raises(ExtractionError, match=r"column label of shop\.events was"):
+        source.extract()
+
+
+def test_renamed_and_nullable_columns(source: Source) -> None:
+    source.extract()
+    source.execute(
+        "alter table shop.events rename label to name",
+        "insert into shop.events values (2, 'y')",
+    )
+    report = source.extract()
+    assert len(report.warnings) == 2
+    assert source.current("name")[-1] == ("y",)
