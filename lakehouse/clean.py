@@ -50,7 +50,8 @@ def targets(settings: Settings, scope: Scope) -> list[Target]:
         ]
     if scope == "all":
         places += [(f"data/{path.name}", path) for path in _entries(settings.data_dir)]
-    return [_measure(what, path) for what, path in places if path.exists()]
+    found = [_measure(what, path, _locks(settings)) for what, path in places if path.exists()]
+    return [target for target in found if target.files or target.path.parent == settings.data_dir]
 
 
 def clean(settings: Settings, scope: Scope) -> list[Target]:
@@ -71,13 +72,16 @@ def clean(settings: Settings, scope: Scope) -> list[Target]:
         if scope != "build":
             locks.enter_context(file_lock(publish_lock(settings), purpose="lake clean", wait=False))
         found = targets(settings, scope)
-        held = {settings.build_lock, publish_lock(settings)}
         for target in found:
-            _remove(target.path, held)
+            _remove(target.path, _locks(settings))
     return found
 
 
-def _remove(path: Path, held: set[Path]) -> None:
+def _locks(settings: Settings) -> frozenset[Path]:
+    return frozenset({settings.build_lock, publish_lock(settings)})
+
+
+def _remove(path: Path, held: frozenset[Path]) -> None:
     """Remove a file or folder, but not a lock file: others wait on that very file."""
     try:
         if not path.is_dir() or path.is_symlink():
@@ -120,8 +124,9 @@ def _entries(folder: Path) -> Iterator[Path]:
         yield from sorted(entry for entry in folder.iterdir() if entry.name not in _KEPT)
 
 
-def _measure(what: str, path: Path) -> Target:
-    files = [path] if path.is_file() else [p for p in path.rglob("*") if p.is_file()]
+def _measure(what: str, path: Path, held: frozenset[Path]) -> Target:
+    inside = [path] if path.is_file() else [p for p in path.rglob("*") if p.is_file()]
+    files = [file for file in inside if file not in held]
     size = 0
     for file in files:
         try:

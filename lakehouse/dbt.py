@@ -20,9 +20,8 @@ from lakehouse.settings import Settings
 
 _WITH_PARENT = Path(__file__).with_name("_with_parent.py")
 _FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-_PATIENCE = 3
-"""After this many signals dbt is killed: one asks, two insist."""
-_STOP_SECONDS = 10.0
+_STOP_SECONDS = 5.0
+"""An interrupted dbt waits for its threads, and one that queues for the build file waits long."""
 _PROGRESS = re.compile(r"\b(\d+) of (\d+) (?!START)[A-Z]")
 
 
@@ -115,11 +114,19 @@ def _located(settings: Settings, args: Sequence[str]) -> list[str]:
 def _forwarding(process: "subprocess.Popen[str]") -> Iterator[list[int]]:
     """Pass signals on while the block runs; yields the list of those that arrived."""
     received: list[int] = []
+    insist = threading.Timer(_STOP_SECONDS, process.terminate)
+    insist.daemon = True
 
     def forward(number: int, frame: FrameType | None) -> None:
         received.append(number)
-        if process.poll() is None:
-            process.send_signal(number if len(received) < _PATIENCE else signal.SIGKILL)
+        match len(received):
+            case 1:
+                process.send_signal(number)
+                insist.start()
+            case 2:
+                process.terminate()
+            case _:
+                process.kill()
 
     if threading.current_thread() is not threading.main_thread():
         # Only the main thread can have handlers; elsewhere the caller's exception stops dbt.
@@ -129,6 +136,7 @@ def _forwarding(process: "subprocess.Popen[str]") -> Iterator[list[int]]:
     try:
         yield received
     finally:
+        insist.cancel()
         for number, handler in before.items():
             signal.signal(number, handler)
 

@@ -1,0 +1,130 @@
+"""The command line as a whole: helps, exit codes, sentences, layers."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from support.lake import LAKE, Root, make_package
+
+from lakehouse import __version__
+from lakehouse.cli import main as entry
+
+KERNEL = ["demo", "doctor", "build", "versions", "rollback", "sql", "status", "clean"]
+BATCH = ["seed", "simulate-day", "extract", "raw verify", "raw set-aside"]
+HEAVY = ("duckdb", "pyarrow", "rich", "dbt", "dagster", "faker", "psycopg", "adbc_driver_manager")
+
+
+def every_command() -> list[str]:
+    """The commands of all layers, those of groups with the group's name before."""
+
+    def walk(name: str, command: Any) -> list[str]:
+        inner = getattr(command, "commands", None)
+        if inner is None:
+            return [name]
+        return [path for key in inner for path in walk(f"{name} {key}".strip(), inner[key])]
+
+    return walk("", typer.main.get_command(entry.build_app()))
+
+
+def test_the_promised_commands_are_there() -> None:
+    assert set(every_command()) >= {*KERNEL, *BATCH}
+
+
+@pytest.mark.parametrize("command", every_command())
+def test_each_command_has_a_help_with_an_example_in_80_columns(lake, command: str) -> None:
+    code, out, _ = lake(*command.split(), "--help")
+    assert code == 0
+    assert "Examples:" in out
+    assert f"lake {command}" in out.split("Examples:")[1]
+    assert max(map(len, out.splitlines())) <= 80
+
+
+def test_the_overview_says_every_command_in_a_whole_sentence(lake) -> None:
+    code, out, _ = lake("--help")
+    assert code == 0
+    assert "..." not in out.split("Commands:")[1], "a summary was cut off"
+    for command in every_command():
+        assert f"\n  {command.split()[0]} " in out
+    assert max(map(len, out.splitlines())) <= 80
+
+
+def test_help_and_version_import_nothing_heavy() -> None:
+    for argument in ("--help", "--version"):
+        code = (
+            "import sys; from lakehouse.cli.main import main\n"
+            f"main(['{argument}'])\n"
+            f"print([m for m in {HEAVY!r} if m in sys.modules], file=sys.stderr)"
+        )
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+        assert done.stderr.strip() == "[]", argument
+
+
+def test_version(lake) -> None:
+    assert lake("--version") == (0, f"lake {__version__} (Python {sys.version.split()[0]})\n", "")
+
+
+def test_wrong_usage_exits_with_2(lake) -> None:
+    code, _, err = lake("nonsense")
+    assert code == 2
+    assert "No such command 'nonsense'" in err
+
+
+def test_a_failure_is_one_sentence_on_standard_error(root: Root) -> None:
+    done = root.lake("versions")
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert done.stderr == (
+        "Error: nothing has been published yet. Next: run `make demo` or `lake build`.\n"
+    )
+
+
+def test_a_setting_that_cannot_be_used_is_a_sentence(root: Root) -> None:
+    done = root.lake("status", LAKE_KEEP_VERSIONS="many")
+    assert done.returncode == 1
+    assert done.stderr.startswith("Error: LAKE_KEEP_VERSIONS='many' is not a whole number")
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_full_disk_is_a_sentence(lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full() -> None:
+        raise OSError(28, "No space left on device", "/somewhere")
+
+    monkeypatch.setattr("lakehouse.cli.warehouse.load_settings", full)
+    code, _, err = lake("versions")
+    assert code == 1
+    assert err == "Error: No space left on device: /somewhere. Next: run `lake doctor`.\n"
+
+
+def test_ctrl_c_ends_with_130_and_no_trace(lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("lakehouse.cli.warehouse.load_settings", interrupted)
+    assert lake("versions") == (entry.INTERRUPTED, "", "Interrupted.\n")
+
+
+def test_a_reader_that_closes_the_pipe_is_no_error(root: Root) -> None:
+    root.publish({"marts.fct_sales": 200_000})
+    command = f"'{LAKE}' sql --csv 'from marts.fct_sales' | head -1"
+    done = subprocess.run(
+        ["/bin/sh", "-c", command], env=root.environment, capture_output=True, text=True
+    )
+    assert done.stdout == "id\n"
+    assert "Traceback" not in done.stderr
+
+
+def test_a_layer_that_cannot_be_imported_costs_its_own_commands_only(
+    root: Root, tmp_path: Path
+) -> None:
+    broken = "[lakehouse.commands]\nbroken = no_such_module:register\n"
+    path = make_package(tmp_path / "packages", "broken-layer", "1.0", broken)
+    help_ = root.lake("--help", PYTHONPATH=str(path))
+    assert help_.returncode == 0
+    assert "extract" in help_.stdout, "the others are still there"
+    assert "the layer 'broken' (no_such_module:register) cannot be used" in help_.stdout
+    doctor = root.lake("doctor", PYTHONPATH=str(path))
+    assert doctor.returncode == 1
+    assert "layer broken: the layer 'broken'" in doctor.stderr
