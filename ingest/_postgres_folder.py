@@ -116,7 +116,8 @@ def _run(command: list[str], account: Account, text: str) -> None:
     done = subprocess.run(
         command, input=text, capture_output=True, text=True, check=False, **run_as(account)
     )
-    said = [line for line in done.stderr.splitlines() if "ERROR:" in line or "error:" in line]
+    signs = ("ERROR:", "FATAL:", "PANIC:", "error:")
+    said = [line for line in done.stderr.splitlines() if any(sign in line for sign in signs)]
     if done.returncode or said:
         reason = (said or done.stderr.strip().splitlines() or ["no reason given"])[0]
         raise EmbeddedPostgresError(

@@ -20,7 +20,7 @@ LATE_DAYS = 10
 # Whole microseconds, so that nothing passes through a float.
 _CLOCK = """
     select
-        (extract(epoch from clock_timestamp()) * 1000000)::bigint,
+        (extract(epoch from now()) * 1000000)::bigint,
         (select (extract(epoch from max(sold_at)) * 1000000)::bigint from shop.transactions),
         (select count(*) from shop.transactions),
         (select coalesce(max(transaction_id), 0) from shop.transactions),
@@ -59,7 +59,7 @@ class Day:
 
     Attributes:
         since: The latest sale so far, from which the day goes on.
-        now: The server's clock.
+        now: The start of the transaction, which stamps the new rows.
         sales: How many transactions the day has.
         customers: Columns id, whether business, arrival.
         products: Columns id, price in cents; only what can be sold.

@@ -23,7 +23,7 @@ class DayReport:
 
     Attributes:
         since: The day's sales lie after this moment, the latest sale before.
-        now: And not after this one, the server's clock.
+        now: And not after this one, the start of the day's transaction.
         counts: Rows per kind of event.
         tables: Rows inserted, updated and deleted per table.
         seconds: Duration.
@@ -55,7 +55,10 @@ def simulate_day(dsn: str, *, seed: int = DEFAULT_SEED, progress: bool = False) 
     if seed < 0:
         raise ShopError(f"seed {seed} is negative", "use 0 or any whole number above it")
     with shop_connection(dsn, purpose="simulate-day") as connection:
-        connection.execute("select pg_advisory_xact_lock(%s)", (_LOCK,))
+        # Held until the connection closes. The day's own transaction begins only then, so that
+        # its start, which stamps the new rows, lies after everything another day has written.
+        connection.execute("select pg_advisory_lock(%s)", (_LOCK,))
+        connection.commit()
         day = read_day(connection, seed)
         bar = show_progress("a business day") if progress else nullcontext()
         with bar as advance:

@@ -7,6 +7,7 @@ from pathlib import Path
 import psycopg
 import pytest
 from psycopg import sql
+from support.private_root import private_root
 
 from ingest.embedded import SUPERUSER, EmbeddedPostgres
 from lakehouse.settings import Settings
@@ -14,11 +15,17 @@ from lakehouse.settings import Settings
 _numbers = count(1)
 
 
+@pytest.fixture
+def server_root() -> Iterator[Path]:
+    """A project root for a server of the test's own."""
+    with private_root() as folder:
+        yield folder
+
+
 @pytest.fixture(scope="session")
-def pg_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostgres]:
+def pg_server() -> Iterator[EmbeddedPostgres]:
     """A server that holds no tables."""
-    root: Path = tmp_path_factory.mktemp("embedded")
-    with EmbeddedPostgres(Settings(root=root)) as server:
+    with private_root() as root, EmbeddedPostgres(Settings(root=root)) as server:
         yield server
 
 

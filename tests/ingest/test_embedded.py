@@ -13,6 +13,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from support.private_root import private_root
 
 from ingest.embedded import (
     SUPERUSER,
@@ -36,10 +37,26 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
-def settings(tmp_path: Path) -> Iterator[Settings]:
-    found = Settings(root=tmp_path)
+def fresh(server_root: Path) -> Iterator[Settings]:
+    """A project that has never had a server."""
+    found = Settings(root=server_root)
     yield found
     stop_abandoned_server(found)
+
+
+@pytest.fixture(scope="module")
+def stopped_cluster() -> Iterator[Path]:
+    with private_root() as root:
+        with EmbeddedPostgres(Settings(root=root)):
+            pass
+        yield root
+
+
+@pytest.fixture
+def settings(fresh: Settings, stopped_cluster: Path) -> Settings:
+    """A project whose server has run before; copying it is faster than making it."""
+    subprocess.run(["cp", "-a", str(stopped_cluster / "data"), str(fresh.root)], check=True)
+    return fresh
 
 
 def other_user(settings: Settings) -> subprocess.Popen[str]:
@@ -77,7 +94,8 @@ def ask(dsn: str, query: str) -> object:
     return row[0]
 
 
-def test_starts_in_utc_without_network_and_stops_with_its_last_user(settings: Settings) -> None:
+def test_starts_in_utc_without_network_and_stops_with_its_last_user(fresh: Settings) -> None:
+    settings = fresh
     with EmbeddedPostgres(settings) as server:
         assert ask(server.dsn(), "select current_user") == "lake_extractor"
         assert ask(server.dsn(), "select current_database()") == "shop_db"
@@ -168,11 +186,11 @@ def test_pid_file_that_names_another_program(settings: Settings) -> None:
         bystander.wait()
 
 
-def test_half_made_folder_is_made_anew(settings: Settings) -> None:
-    half = settings.postgres_dir / "cluster.new"
+def test_half_made_folder_is_made_anew(fresh: Settings) -> None:
+    half = fresh.postgres_dir / "cluster.new"
     half.mkdir(parents=True)
     (half / "PG_VERSION").write_text("18\n")
-    with EmbeddedPostgres(settings) as server:
+    with EmbeddedPostgres(fresh) as server:
         assert ask(server.dsn(), "select 1") == 1
     assert not half.exists()
 
@@ -195,8 +213,8 @@ def _indented(script: str) -> str:
     return "".join(f"    {line}\n" for line in script.splitlines())
 
 
-def test_deep_folders_with_awkward_names(tmp_path: Path) -> None:
-    root = tmp_path / ("deep " * 12) / ("ä,'%" * 12) / "end"
+def test_deep_folders_with_awkward_names(server_root: Path) -> None:
+    root = server_root / ("deep " * 12) / ("ä,'%" * 12) / "end"
     settings = Settings(root=root)
     assert len(str(settings.postgres_dir)) > 107
     with EmbeddedPostgres(settings) as server:
@@ -206,8 +224,8 @@ def test_deep_folders_with_awkward_names(tmp_path: Path) -> None:
     assert not sockets.exists()
 
 
-def test_percent_and_spaces_in_a_short_folder(tmp_path: Path) -> None:
-    with EmbeddedPostgres(Settings(root=tmp_path / "a b%2F@:?é")) as server:
+def test_percent_and_spaces_in_a_short_folder(server_root: Path) -> None:
+    with EmbeddedPostgres(Settings(root=server_root / "a b%2F@:?é")) as server:
         assert ask(server.dsn(), "select 1") == 1
 
 
@@ -221,8 +239,6 @@ def test_variables_of_another_server_do_not_disturb(
 
 
 def test_data_of_another_major_version_is_named(settings: Settings) -> None:
-    with EmbeddedPostgres(settings):
-        pass
     (settings.postgres_dir / "cluster" / "PG_VERSION").write_text("16\n")
     with pytest.raises(
         EmbeddedPostgresError, match="of PostgreSQL 16, the server here is"
@@ -231,17 +247,15 @@ def test_data_of_another_major_version_is_named(settings: Settings) -> None:
     assert "\n" not in str(raised.value)
 
 
-def test_folder_that_is_no_cluster_is_named(settings: Settings) -> None:
-    (settings.postgres_dir / "cluster").mkdir(parents=True, mode=0o700)
+def test_folder_that_is_no_cluster_is_named(fresh: Settings) -> None:
+    (fresh.postgres_dir / "cluster").mkdir(parents=True, mode=0o700)
     with pytest.raises(EmbeddedPostgresError, match="no PostgreSQL that names its version"):
-        EmbeddedPostgres(settings).__enter__()
+        EmbeddedPostgres(fresh).__enter__()
 
 
 def test_server_that_cannot_start_gives_its_own_reason(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with EmbeddedPostgres(settings):
-        pass
     with (settings.postgres_dir / "cluster" / "postgresql.conf").open("a") as conf:
         conf.write("shared_buffers = 'plenty'\n")
     monkeypatch.setattr("ingest._postgres_server._START_ATTEMPTS", 1)
@@ -255,12 +269,12 @@ def test_dsn_outside_the_block_is_refused(settings: Settings) -> None:
         EmbeddedPostgres(settings).dsn()
 
 
-def test_source_dsn_prefers_the_users_own_server(tmp_path: Path) -> None:
+def test_source_dsn_prefers_the_users_own_server(server_root: Path) -> None:
     own = "postgresql://lake_extractor:secret@db.example/shop"
-    with source_dsn(Settings(root=tmp_path, source_dsn=own)) as dsn:
+    with source_dsn(Settings(root=server_root, source_dsn=own)) as dsn:
         assert dsn == own
-    assert not (tmp_path / "data").exists()
-    with source_dsn(Settings(root=tmp_path)) as dsn:
+    assert not (server_root / "data").exists()
+    with source_dsn(Settings(root=server_root)) as dsn:
         assert ask(dsn, "select current_user") == "lake_extractor"
 
 
@@ -282,10 +296,10 @@ def as_nobody(work: Callable[[], None]) -> int:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may become somebody else")
-def test_works_for_a_normal_user(tmp_path: Path) -> None:
+def test_works_for_a_normal_user(server_root: Path) -> None:
     """The rest of this file proves the case of root when it runs as root."""
     nobody = pwd.getpwnam("nobody")
-    home = tmp_path / "home"
+    home = server_root / "home"
     home.mkdir()
     os.chown(home, nobody.pw_uid, nobody.pw_gid)
     for folder in home.parents:
@@ -308,8 +322,6 @@ def test_works_for_a_normal_user(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may become somebody else")
 def test_folder_of_another_user_is_named(settings: Settings) -> None:
-    with EmbeddedPostgres(settings):
-        pass
     for folder in settings.postgres_dir.parents:
         folder.chmod(folder.stat().st_mode | 0o001)
 
@@ -322,8 +334,6 @@ def test_folder_of_another_user_is_named(settings: Settings) -> None:
 
 def test_start_and_stop_are_fast_enough_for_an_idle_run(settings: Settings) -> None:
     """Not a benchmark: a poll by the second somewhere would show here."""
-    with EmbeddedPostgres(settings):
-        pass
     started = time.monotonic()
     for _ in range(3):
         with EmbeddedPostgres(settings):
