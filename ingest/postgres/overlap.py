@@ -43,11 +43,18 @@ def fingerprint(rows: pa.Table) -> str:
     Args:
         rows: As ``as_raw`` makes them.
     """
-    content = rows.drop_columns(["_batch_id", "_op", "_extracted_at"]).combine_chunks()
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, content.schema) as writer:
-        writer.write_table(content)
-    return hashlib.sha256(sink.getvalue()).hexdigest()
+    digest = hashlib.sha256()
+    for name in rows.column_names:
+        if name in ("_batch_id", "_op", "_extracted_at"):
+            continue
+        column = rows.column(name).combine_chunks()
+        for part in (column.is_valid(), column.drop_null()):
+            # Bitmaps end in bits that nobody has set: validity is hashed as bytes, like booleans.
+            whole_bytes = part.cast(pa.uint8()) if pa.types.is_boolean(part.type) else part
+            batch = pa.record_batch([whole_bytes], names=[name])
+            digest.update(batch.schema.serialize())
+            digest.update(batch.serialize())
+    return digest.hexdigest()
 
 
 class KnownBlocks:
