@@ -42,8 +42,8 @@ class StreamConfig:
         dead_letter_topic: Topic that gets each rejected record.
         partitions: Partitions of the topics when we create them.
         grace_us: A minute stays open this much event time of its device after its end.
-        idle_us: A device that says nothing this long falls behind: from then on its clock is taken
-            to run on with the broker's, so that its last minute closes too.
+        idle_us: After a silence this long a device's clock is taken to run on with the broker's,
+            so that its last minute closes too.
         max_ahead_us: An event time further ahead of its record's broker timestamp is rejected.
         max_behind_us: An event time further behind it is rejected.
         max_bytes: A longer message is rejected unread.

@@ -33,6 +33,7 @@ def events_schema(config: StreamConfig) -> pa.Schema:
     return raw_schema(
         pa.schema(
             [
+                ("log_id", pa.string()),
                 ("topic", pa.string()),
                 ("partition", pa.int32()),
                 ("offset", pa.int64()),
@@ -59,6 +60,7 @@ def windows_schema(config: StreamConfig) -> pa.Schema:
     return raw_schema(
         pa.schema(
             [
+                ("log_id", pa.string()),
                 ("topic", pa.string()),
                 ("partition", pa.int32()),
                 ("version", pa.int64()),
@@ -111,10 +113,13 @@ class Landing:
     Args:
         raw_dir: The raw layer's folder.
         config: The stream.
+        log_id: Tells this topic from one of the same name that was deleted or stood on another
+            broker: their offsets both begin at 0 and mean different records.
     """
 
-    def __init__(self, raw_dir: Path, config: StreamConfig) -> None:
+    def __init__(self, raw_dir: Path, config: StreamConfig, log_id: str) -> None:
         self._config = config
+        self._log_id = log_id
         self._events = RawTable(raw_dir, SOURCE, config.events_table)
         self._windows = RawTable(raw_dir, SOURCE, config.windows_table)
         self._events_schema = events_schema(config)
@@ -132,6 +137,7 @@ class Landing:
         nothing = [None] * len(rejects)
         read = [row[3] for row in events]
         columns: dict[str, Any] = {
+            "log_id": _constant(self._log_id, pa.string(), count),
             "topic": _constant(self._config.topic, pa.string(), count),
             "partition": _constant(partition, pa.int32(), count),
             "offset": [row[0] for row in events] + [row[0] for row in rejects],
@@ -150,6 +156,7 @@ class Landing:
             columns[measure.name] = _decimals(values, empty=len(rejects))
         at = [event.at_us for event in read]
         details = {
+            "log_id": self._log_id,
             "topic": self._config.topic,
             "partition": partition,
             "first_offset": gathered.first,
@@ -175,6 +182,7 @@ class Landing:
         minutes = [window for _, window in windows]
         count = len(minutes)
         columns: dict[str, Any] = {
+            "log_id": _constant(self._log_id, pa.string(), count),
             "topic": _constant(self._config.topic, pa.string(), count),
             "partition": _constant(partition, pa.int32(), count),
             "version": [window.version for window in minutes],
@@ -192,6 +200,7 @@ class Landing:
                 values = [getattr(window, sides[what])[place] for window in minutes]
                 columns[f"{measure.name}_{what}"] = _decimals(values)
         details = {
+            "log_id": self._log_id,
             "topic": self._config.topic,
             "partition": partition,
             "first_offset": min(window.version for window in minutes),

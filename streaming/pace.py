@@ -52,15 +52,13 @@ class Pace:
         self._allowance = min(self.limits.first, self.limits.slowest)
 
     def due(self, now: float, rows: int, payload_bytes: int) -> bool:
-        """Whether to checkpoint now.
+        """Whether to checkpoint now, given that there is something to land.
 
         Args:
             now: The caller's clock, seconds.
             rows: Records gathered since the last checkpoint.
             payload_bytes: Original bytes held since then.
         """
-        if rows == 0:
-            return False
         if rows >= self.limits.most_rows or payload_bytes >= self.limits.most_bytes:
             return True
         age = now - self.started

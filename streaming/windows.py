@@ -5,8 +5,9 @@ broker's timestamps in the records, so a replay decides every record as the firs
 not belong where minutes are kept (``store``) or written (``landing``).
 
 A device's clock is the newest event time it has shown. After ``idle_us`` of silence, measured by
-the broker's timestamps, its clock is taken to run on with the broker's. A minute is closed once its
-device's clock is ``grace_us`` past its end; an event for a closed minute is late.
+the broker's timestamps, it is taken to run on, and to be no further behind the broker's clock than
+``idle_us``. A minute is closed once its device's clock is ``grace_us`` past its end; an event for a
+closed minute is late.
 """
 
 from collections.abc import Iterator
@@ -148,9 +149,8 @@ class PartitionWindows:
             clock = at
         else:
             clock = device.clock
-            silent = self.broker_us - device.heard - self._idle
-            if silent > 0:
-                clock += silent
+            if self.broker_us - device.heard > self._idle:
+                clock = self.clock_of(device, self.broker_us)
         within = at % MINUTE_US
         start = at - within
         if start + MINUTE_US + self._grace <= clock:
@@ -180,7 +180,12 @@ class PartitionWindows:
 
     def clock_of(self, device: Device, broker_us: int) -> int:
         """What a device's clock is taken to show when the broker's shows ``broker_us``."""
-        return device.clock + max(0, broker_us - device.heard - self._idle)
+        silent = broker_us - device.heard - self._idle
+        if silent <= 0:
+            return device.clock
+        # A clock that is ahead runs on; one that is behind, as in a recording sent in a hurry,
+        # catches up.
+        return max(device.clock + silent, broker_us - self._idle)
 
     def close_silent(self) -> None:
         """Close the minutes of devices that the partition's own records have left behind."""
@@ -189,6 +194,16 @@ class PartitionWindows:
                 clock = self.clock_of(device, self.broker_us)
                 if device.next_close <= clock:
                     self._close(name, device, clock)
+
+    def has_untold(self, now_us: int) -> bool:
+        """Whether ``tell_silent`` would tell anything."""
+        moment = max(now_us, self.broker_us)
+        return any(
+            device.windows
+            and device.next_close <= (clock := self.clock_of(device, moment))
+            and any(not window.told for window in self._due(device, clock))
+            for device in self.devices.values()
+        )
 
     def tell_silent(self, now_us: int) -> list[str]:
         """Give out as final what no record still to come can change.

@@ -26,7 +26,7 @@ def gathered() -> Gathered:
 
 
 def test_events_land_exactly_with_their_origin(tmp_path: Path) -> None:
-    info = Landing(tmp_path, POWER).land_events(3, gathered())
+    info = Landing(tmp_path, POWER, "log-1").land_events(3, gathered())
     assert (info.rows, info.kind) == (3, "stream")
     assert info.details["first_offset"] == 10
     assert info.details["last_offset"] == 12
@@ -51,7 +51,7 @@ def test_windows_land_with_their_version(tmp_path: Path) -> None:
         event = Event("m", AT + offset, (watt * 1_000_000, 0, 1), ("Oslo",), False)
         windows.process(event, AT, offset)
     changed = [(name, window) for (name, _), window in windows.changed.items()]
-    info = Landing(tmp_path, POWER).land_windows(0, changed, 6)
+    info = Landing(tmp_path, POWER, "log-1").land_windows(0, changed, 6)
     path = RawTable(tmp_path, SOURCE, "power_windows").path_of(info.batch_id)
     with duckdb.connect() as db:
         rows = db.execute(
@@ -64,7 +64,7 @@ def test_windows_land_with_their_version(tmp_path: Path) -> None:
 
 
 def test_a_replay_lands_beside_what_is_there(tmp_path: Path) -> None:
-    landing = Landing(tmp_path, POWER)
+    landing = Landing(tmp_path, POWER, "log-1")
     first = landing.land_events(0, gathered())
     second = landing.land_events(0, gathered())
     assert first.batch_id < second.batch_id
@@ -79,6 +79,6 @@ def test_a_full_disk_lands_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr("lakehouse.raw.writer.fsync_file", full)
     with pytest.raises(LakeError, match="disk is full"):
-        Landing(tmp_path, POWER).land_events(0, gathered())
+        Landing(tmp_path, POWER, "log-1").land_events(0, gathered())
     assert list(tmp_path.rglob("*.parquet")) == []
     assert list(tmp_path.rglob("*.tmp")) == []

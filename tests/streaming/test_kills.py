@@ -1,0 +1,83 @@
+"""Killed at every boundary, again and again, with state lost and spoilt: what lands stays exact."""
+
+import random
+import shutil
+from pathlib import Path
+
+import pytest
+from stream_support.kit import assert_exact, own_streams, run_app, send_readings, start_victim
+from stream_support.victim import BOUNDARIES
+
+from streaming.brokers import Broker
+from streaming.config import StreamConfig
+from streaming.topics import ensure_topics
+
+
+def kill_often(
+    root: Path, broker: Broker, streams: list[StreamConfig], kills: int, events: int
+) -> int:
+    """Let processes die at each boundary in turn; returns how many events were sent meanwhile."""
+    chance = random.Random(7)
+    state = root / "data" / "state" / "stream" / (broker.embedded_id or "kafka") / "0"
+    done = attempt = sent = 0
+    # A static member is given its partitions back at once; the killed one needs no time-out.
+    consumer = {} if broker.is_embedded else {"group.instance.id": "victim"}
+    while done < kills:
+        if sent < events * (done + 1) // kills:
+            count = events * (done + 1) // kills - sent
+            sent += sum(send_readings(broker, streams, count, seed=attempt).values())
+        boundary = BOUNDARIES[attempt % len(BOUNDARIES)]
+        attempt += 1
+        assert attempt < kills * 4, "victims do not die"
+        victim = start_victim(
+            root,
+            broker,
+            streams,
+            boundary=boundary,
+            idle=6,
+            chance=0.4,
+            seed=attempt,
+            rows=700,
+            consumer=consumer,
+        )
+        out, _ = victim.communicate(timeout=120)
+        assert victim.returncode in (0, -9), out
+        done += victim.returncode == -9
+        spoil = chance.random()
+        if spoil < 0.1:
+            shutil.rmtree(state, ignore_errors=True)
+        elif spoil < 0.2:
+            _corrupt(state, chance)
+    return sent
+
+
+def _corrupt(state: Path, chance: random.Random) -> None:
+    files = [path for path in state.rglob("*") if path.suffix in (".sst", ".log")]
+    if files:
+        path = chance.choice(sorted(files))
+        data = bytearray(path.read_bytes())
+        for _ in range(20):
+            if data:
+                data[chance.randrange(len(data))] ^= 0xFF
+        path.write_bytes(data)
+
+
+@pytest.mark.slow
+def test_five_kills_on_the_in_process_broker(embedded: Broker, tmp_path: Path) -> None:
+    streams = own_streams()
+    ensure_topics(embedded, streams)
+    sent = kill_often(tmp_path, embedded, streams, kills=5, events=10_000)
+    run_app(tmp_path, embedded, streams, idle=8)
+    assert_exact(tmp_path, embedded, streams, sent)
+
+
+@pytest.mark.slow
+@pytest.mark.kafka
+@pytest.mark.timeout(3600)
+def test_fifty_kills_on_a_real_broker(kafka: Broker, tmp_path: Path) -> None:
+    streams = own_streams()
+    ensure_topics(kafka, streams)
+    sent = kill_often(tmp_path, kafka, streams, kills=50, events=120_000)
+    assert sent == 120_000
+    run_app(tmp_path, kafka, streams, idle=8)
+    assert_exact(tmp_path, kafka, streams, sent)
