@@ -91,7 +91,7 @@ class Landing:
         history: What is landed.
         known: Blocks of rows that need not be compared.
         state: The state from which this run goes on.
-        read_at: Clock of the snapshot (UTC).
+        read_at: When the rows were seen (UTC): the clock of the snapshot.
         tally: Where commits are counted.
     """
 
@@ -110,7 +110,7 @@ class Landing:
         self._raw = raw
         self._history = history
         self._known = known
-        self._read_at = read_at
+        self.read_at = read_at
         self._tally = tally
         self._batch_ids = [path.stem for path in raw.commits()]
         self.watermark = state.watermark
@@ -187,7 +187,7 @@ class Landing:
         info = writer.commit(
             kind=seal.kind,
             writer=WRITER,
-            extracted_at=self._read_at,
+            extracted_at=self.read_at,
             upserts=upserts,
             deletes=deletes,
             watermark_before=self.watermark,

@@ -33,7 +33,7 @@ from ingest.postgres.state import (
     Position,
     TableState,
 )
-from ingest.postgres.watermark import ReadBounds, ServerBound
+from ingest.postgres.watermark import ReadBounds
 from lakehouse.progress import Advance, progress
 from lakehouse.raw import CommitInfo
 
@@ -58,7 +58,6 @@ class TableSteps:
     """The steps of one table once everything about it is known."""
 
     connection: Connection
-    server: ServerBound
     options: RunOptions
     tally: Tally
     checkpoint: CheckpointFile
@@ -106,7 +105,7 @@ class TableSteps:
             return
         if not self.options.allow_deletes:
             refuse_too_many(self.table, difference)
-        read_at = self.server.read_at
+        read_at = self.landing.read_at
         blocks = (as_tombstones(self.table, k, read_at) for k in self.history.gone_keys())
         self.landing.tombstones(blocks, self._finished("tombstones"))
 
@@ -151,7 +150,7 @@ class TableSteps:
         # Closed here and not whenever: the stream must end before its connection does.
         with (
             closing(self.connection.stream(query)) as batches,
-            closing(as_raw(self.table, batches, self.server.read_at)) as rows,
+            closing(as_raw(self.table, batches, self.landing.read_at)) as rows,
         ):
             count, position = self.landing.upserts(Chunk(rows=rows, limit=limit, files=files), cut)
         self.tally.rows_read += count

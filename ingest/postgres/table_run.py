@@ -66,18 +66,19 @@ class TableRun:
             self._note(table, state, bounds)
             checkpoint = CheckpointFile(self._settings.state_dir, self._spec)
             known = KnownBlocks(checkpoint.read(state.digest), state)
+            # Readers order versions by this time: it must not go back when the server's clock does.
+            earliest = state.last.extracted_at if state.last else self._server.read_at
             landing = Landing(
                 table,
                 self._raw,
                 history,
                 known,
                 state,
-                read_at=self._server.read_at,
+                read_at=max(self._server.read_at, earliest),
                 tally=self._tally,
             )
             steps = TableSteps(
                 connection=self._connection,
-                server=self._server,
                 options=self._options,
                 tally=self._tally,
                 checkpoint=checkpoint,
