@@ -24,7 +24,7 @@ IS_USABLE := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13)
 help:  ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
 
-env: $(ENVIRONMENT)  ## Make or mend .venv (PYTHON=python3.12 chooses the interpreter).
+env: $(ENVIRONMENT)  ## Make or mend .venv (PYTHON=python3.12 names another Python).
 
 $(VENV)/.installed: requirements.lock pyproject.toml
 	@found=''; \

@@ -1,6 +1,6 @@
 """The first thing a new user does: a clean clone, ``make demo``, and once more.
 
-Slow: it makes the clone's own environment. ``LAKE_TEST_VENV`` names an installed one to use instead.
+Slow: it makes the clone's own environment, unless ``LAKE_TEST_VENV`` names one that is installed.
 """
 
 import json
