@@ -1,0 +1,97 @@
+"""``lake stream run``: the application in a terminal or in the background."""
+
+import logging
+import sys
+from collections.abc import Sequence
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from lakehouse.errors import LakeError
+from lakehouse.locks import FileLock
+from lakehouse.settings import Settings, load_settings
+from streaming.cli.common import Group, Names, chosen_streams
+
+if TYPE_CHECKING:
+    from streaming.app import StreamApp
+    from streaming.config import StreamConfig
+    from streaming.live import LiveView
+
+_MAX_INSTANCES = 64
+
+
+def run(
+    names: Names = None,
+    group: Group = "lakehouse",
+    land_every: Annotated[
+        float | None, typer.Option(help="Longest time between landings at low rates, seconds.")
+    ] = None,
+    until_idle: Annotated[
+        float, typer.Option(help="End after so many seconds without a record; 0 runs on.")
+    ] = 0.0,
+) -> None:
+    """Count minutes and land every record, until Ctrl-C or SIGTERM."""
+    from streaming.app import RunOptions, StreamApp
+    from streaming.brokers import EMBEDDED_LIMITS, open_broker
+    from streaming.live import LiveView, MinuteBoard
+    from streaming.pace import PaceLimits
+
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
+    settings, streams = load_settings(), chosen_streams(names)
+    usual = PaceLimits()
+    slowest = land_every or usual.slowest
+    pace = PaceLimits(slowest=slowest, fastest=min(usual.fastest, slowest))
+    with ExitStack() as stack:
+        broker = stack.enter_context(open_broker(settings))
+        options = RunOptions(
+            group=group,
+            instance=stack.enter_context(_Instance(settings, broker.embedded_id or "kafka")).name,
+            pace=pace,
+            stop_when_idle=until_idle,
+        )
+        board = MinuteBoard()
+        app = StreamApp(settings, broker, streams, options, board.on_final)
+        limits = f" ({EMBEDDED_LIMITS})" if broker.is_embedded else ""
+        typer.echo(f"Reading {_topics(streams)} at {broker.bootstrap}{limits}. End it with Ctrl-C.")
+        _run_shown(app, LiveView(app, board, typer.echo))
+    total = sum(sum(counts.values()) for counts in app.outcomes.values())
+    typer.echo(f"Ended: {total:,} records read, landed and committed. Next: dbt build")
+
+
+def _run_shown(app: "StreamApp", view: "LiveView") -> None:
+    if not sys.stdout.isatty():
+        app.on_tick = view.lines
+        app.run()
+        view.lines()
+        return
+    from rich.live import Live
+
+    with Live(view.table(), refresh_per_second=2, transient=False) as live:
+        app.on_tick = lambda: live.update(view.table())
+        app.run()
+
+
+class _Instance:
+    """A state folder that no other instance on this machine uses."""
+
+    def __init__(self, settings: Settings, place: str) -> None:
+        self._folder = settings.state_dir / "stream" / place
+        self.name = ""
+
+    def __enter__(self) -> "_Instance":
+        for number in range(_MAX_INSTANCES):
+            lock = FileLock(self._folder / f"{number}.lock", purpose="lake stream run")
+            if lock.try_acquire():
+                self._lock, self.name = lock, str(number)
+                return self
+        raise LakeError(
+            f"{_MAX_INSTANCES} instances run on this machine already", "end some of them"
+        )
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+
+def _topics(streams: "Sequence[StreamConfig]") -> str:
+    return " and ".join(stream.topic for stream in streams)

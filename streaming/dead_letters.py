@@ -1,0 +1,161 @@
+"""Dead letters as they landed: looking at them, and sending them again after a fix.
+
+A dead letter is sent again only if it is a valid event by now, and only if no event of the same
+device and time has landed: so the command can be repeated without harm, and needs no memory.
+"""
+
+from collections import Counter
+from dataclasses import dataclass
+from datetime import datetime
+
+import orjson
+
+from lakehouse.raw import RawTable
+from lakehouse.settings import Settings
+from streaming.config import SECOND_US, StreamConfig
+from streaming.events import Event, decoder
+from streaming.landing import SOURCE
+from streaming.producer import Sender
+from streaming.readings import Reading
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """One rejected record.
+
+    Attributes:
+        stream: Its stream's name.
+        reasons: Why it was rejected.
+        broker_at: The broker's timestamp of it (UTC).
+    """
+
+    stream: str
+    topic: str
+    partition: int
+    offset: int
+    reasons: tuple[str, ...]
+    broker_at: datetime
+    key: bytes | None
+    payload: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """What became of the dead letters that were looked at.
+
+    Attributes:
+        sent: Valid by now, sent again.
+        landed: Valid by now, and there already.
+        still: Still invalid, by reason.
+    """
+
+    sent: int
+    landed: int
+    still: Counter[str]
+
+
+def dead_letters(
+    settings: Settings, config: StreamConfig, *, reason: str | None = None, limit: int | None = None
+) -> list[DeadLetter]:
+    """A stream's dead letters, newest first, each once however often it landed.
+
+    Args:
+        settings: The project.
+        config: The stream.
+        reason: Only those rejected for this reason, among others.
+        limit: At most so many.
+    """
+    files = _files(settings, config)
+    if not files:
+        return []
+    import duckdb
+
+    with duckdb.connect() as db:
+        rows = db.execute(
+            """
+            select distinct on (log_id, topic, partition, "offset")
+                topic, partition, "offset", reasons, broker_at, record_key, payload
+            from read_parquet(?, union_by_name = true, hive_partitioning = false)
+            where outcome = 'rejected' and (? is null or list_contains(split(reasons, ','), ?))
+            order by broker_at desc, partition, "offset"
+            """
+            + (f" limit {int(limit)}" if limit is not None else ""),
+            [files, reason, reason],
+        ).fetchall()
+    return [
+        DeadLetter(config.name, topic, partition, offset, tuple(reasons.split(",")), *rest)
+        for topic, partition, offset, reasons, *rest in rows
+    ]
+
+
+def replay(
+    settings: Settings,
+    config: StreamConfig,
+    sender: Sender | None,
+    *,
+    reason: str | None = None,
+    rekey: bool = False,
+) -> Replayed:
+    """Send the dead letters again that are valid by now.
+
+    Args:
+        settings: The project.
+        config: The stream.
+        sender: Where to; None only counts.
+        reason: Only those rejected for this reason, among others.
+        rekey: Take the device in the payload as the key of those without a usable key.
+
+    Raises:
+        BrokerError: The broker did not acknowledge all.
+    """
+    read = decoder(config)
+    landed = _landed(settings, config)
+    sent = there = 0
+    still: Counter[str] = Counter()
+    for letter in dead_letters(settings, config, reason=reason):
+        key = _device_key(config, letter) if rekey else letter.key
+        broker_us = int(letter.broker_at.timestamp()) * SECOND_US
+        event = read(letter.payload, key, broker_us)
+        if not isinstance(event, Event):
+            still.update(event)
+        elif (event.device, event.at_us) in landed:
+            there += 1
+        else:
+            landed.add((event.device, event.at_us))
+            sent += 1
+            if sender is not None:
+                reading = Reading(
+                    "replayed", key, letter.payload or b"", event.device, event.at_us, event.at_us
+                )
+                sender.send(config, reading)
+    return Replayed(sent, there, still)
+
+
+def _device_key(config: StreamConfig, letter: DeadLetter) -> bytes | None:
+    try:
+        fields = orjson.loads(letter.payload or b"")
+        return str(fields[config.device_field]).encode()
+    except (ValueError, KeyError, TypeError):
+        return letter.key
+
+
+def _landed(settings: Settings, config: StreamConfig) -> set[tuple[str, int]]:
+    files = _files(settings, config)
+    if not files:
+        return set()
+    import duckdb
+
+    with duckdb.connect() as db:
+        rows = db.execute(
+            """
+            select distinct device, epoch_us(event_at)
+            from read_parquet(?, union_by_name = true, hive_partitioning = false)
+            where outcome <> 'rejected'
+            """,
+            [files],
+        ).fetchall()
+    return {(device, at_us) for device, at_us in rows}
+
+
+def _files(settings: Settings, config: StreamConfig) -> list[str]:
+    return [str(path) for path in RawTable(settings.raw_dir, SOURCE, config.events_table).commits()]

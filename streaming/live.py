@@ -1,0 +1,159 @@
+"""What `lake stream run` shows: a live table on a terminal, a line per closed minute elsewhere.
+
+Here belongs collecting the figures to show and showing them. Nothing here decides anything.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from streaming.config import MICRO, SECOND_US, StreamConfig
+from streaming.windows import Window
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from streaming.app import StreamApp
+
+_SETTLE_SECONDS = 1.0
+
+
+@dataclass(slots=True)
+class ClosedMinute:
+    """One minute of a stream over all devices of this instance.
+
+    Attributes:
+        devices: Devices that have readings in it.
+        events: Their readings.
+        duplicates: Readings that came again.
+        sums: Sum of each measure in millionths.
+        changed: Monotonic seconds when the last device was added.
+    """
+
+    devices: int = 0
+    events: int = 0
+    duplicates: int = 0
+    sums: list[int] = field(default_factory=list)
+    changed: float = 0.0
+
+    def add(self, window: Window) -> None:
+        """Add one device's minute."""
+        self.devices += 1
+        self.events += window.count
+        self.duplicates += window.duplicates
+        self.sums = [a + b for a, b in zip(self.sums or [0] * 99, window.sums, strict=False)]
+        self.changed = time.monotonic()
+
+
+class MinuteBoard:
+    """Gathers final minutes of devices into final minutes of streams."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[tuple[str, int], ClosedMinute] = {}
+        self._configs: dict[str, StreamConfig] = {}
+        self.last: dict[str, str] = {}
+
+    def on_final(self, config: StreamConfig, _: str, window: Window) -> None:
+        """Told of each device's final minute."""
+        self._configs[config.name] = config
+        self._waiting.setdefault((config.name, window.start), ClosedMinute()).add(window)
+
+    def closed(self, is_open: Callable[[str, int], bool]) -> list[str]:
+        """A line for each minute that no device of this instance has open any more.
+
+        Args:
+            is_open: Whether a stream's minute (its start, microseconds since 1970 UTC) is open.
+        """
+        now = time.monotonic()
+        lines = []
+        for (name, start), minute in sorted(self._waiting.items()):
+            if now - minute.changed < _SETTLE_SECONDS or is_open(name, start):
+                continue
+            del self._waiting[(name, start)]
+            line = minute_line(self._configs[name], start, minute)
+            self.last[name] = line
+            lines.append(line)
+        return lines
+
+
+def minute_line(config: StreamConfig, start_us: int, minute: ClosedMinute) -> str:
+    """A closed minute in one line: stream, minute, devices, count and averages."""
+    moment = datetime.fromtimestamp(start_us / SECOND_US, UTC)
+    means = ", ".join(
+        f"{measure.name} {total / MICRO / minute.events:.2f}"
+        for measure, total in zip(config.measures, minute.sums, strict=False)
+    )
+    again = f", {minute.duplicates:,} duplicates" if minute.duplicates else ""
+    return (
+        f"{config.name} {moment:%Y-%m-%d %H:%M} UTC: {minute.events:,} readings of "
+        f"{minute.devices:,} devices{again}; average {means}"
+    )
+
+
+class LiveView:
+    """Shows an application while it runs.
+
+    Args:
+        app: The application.
+        board: Its closed minutes.
+        say: Prints a line.
+    """
+
+    def __init__(self, app: "StreamApp", board: MinuteBoard, say: Callable[[str], None]) -> None:
+        self._app, self._board, self._say = app, board, say
+        self._before: dict[str, int] = {}
+        self._rates: dict[str, float] = {}
+        self._measured = time.monotonic()
+
+    def lines(self) -> None:
+        """Print what has closed since the last call."""
+        for line in self._board.closed(self._is_open):
+            self._say(line)
+
+    def table(self) -> "Table":
+        """The streams as they stand."""
+        from rich import box
+        from rich.table import Table
+
+        self._board.closed(self._is_open)
+        self._measure()
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+        for heading in (
+            "stream",
+            "devices",
+            "per s",
+            "accepted",
+            "late",
+            "again",
+            "rejected",
+            "lag",
+        ):
+            table.add_column(heading, justify="left" if heading == "stream" else "right")
+        for topology in self._app.topologies:
+            name, counts = topology.config.name, topology.outcomes
+            lag = sum(
+                n for (topic, _), n in self._app.lag.items() if topic == topology.config.topic
+            )
+            cells = [topology.devices, round(self._rates.get(name, 0)), *counts.values(), lag]
+            table.add_row(name, *(f"{cell:,}" for cell in cells))
+        table.caption = "\n".join([*self._board.last.values(), self._app.waiting_for_disk or ""])
+        table.caption_justify = "left"
+        return table
+
+    def _is_open(self, name: str, start: int) -> bool:
+        return any(
+            topology.config.name == name and start in topology.open_starts()
+            for topology in self._app.topologies
+        )
+
+    def _measure(self) -> None:
+        now = time.monotonic()
+        if now - self._measured < 1:
+            return
+        for name, counts in self._app.outcomes.items():
+            total = sum(counts.values())
+            self._rates[name] = (total - self._before.get(name, 0)) / (now - self._measured)
+            self._before[name] = total
+        self._measured = now

@@ -1,0 +1,142 @@
+"""The commands, as a person uses them: two terminals and the in-process broker."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+PROGRAM = """
+import sys, typer
+import lakehouse.cli.main as main
+from streaming.cli import register
+main._register_layers = lambda app: register(app) or []
+sys.exit(main.main())
+"""
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    names = {name: value for name, value in os.environ.items() if "KAFKA" not in name}
+    return {**names, "LAKE_ROOT": str(tmp_path), "PYTHONWARNINGS": "ignore"}
+
+
+def start(environment: dict[str, str], *arguments: str) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, "stream", *arguments],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def lake(environment: dict[str, str], *arguments: str) -> "subprocess.CompletedProcess[str]":
+    process = start(environment, *arguments)
+    out, err = process.communicate(timeout=90)
+    return subprocess.CompletedProcess(arguments, process.returncode, out, err)
+
+
+@pytest.mark.slow
+def test_two_terminals(environment: dict[str, str], tmp_path: Path) -> None:
+    running = start(environment, "run", "--land-every", "1")
+    try:
+        assert running.stdout is not None
+        first = running.stdout.readline()
+        assert "in-process broker" in first
+        ledger = tmp_path / "ledger.jsonl"
+        sent = lake(
+            environment,
+            *("produce", "--seconds", "300", "--speed", "0", "--devices", "4"),
+            *("--ledger", str(ledger), "--json"),
+        )
+        assert sent.returncode == 0, sent.stderr
+        total = sum(row["messages"] for row in json.loads(sent.stdout))
+        # 300 seconds at 1 and at 10 a second, and about one in a hundred of them twice.
+        assert 3300 <= total <= 3400
+        assert len(ledger.read_text().splitlines()) == total
+        lines = []
+        while not (lines and lines[-1].startswith("power")):
+            lines.append(running.stdout.readline())
+        assert any("UTC: " in line and "average temperature" in line for line in lines)
+        landed = 0
+        deadline = time.monotonic() + 40
+        while landed < 3 and time.monotonic() < deadline:
+            status = json.loads(lake(environment, "status", "--json").stdout)
+            landed = sum(table["commits"] > 0 for table in status["landed"])
+            if not sum(place["lag"] for place in status["partitions"]):
+                break
+        assert sum(place["end"] for place in status["partitions"]) == total
+        letters = json.loads(lake(environment, "dlq", "show", "--json").stdout)
+        assert {letter["stream"] for letter in letters} == {"power", "climate"}
+        assert all(letter["reasons"] for letter in letters)
+        again = lake(environment, "dlq", "replay", "--rekey", "--dry-run")
+        assert "still invalid" in again.stdout
+    finally:
+        running.send_signal(signal.SIGINT)
+        out, err = running.communicate(timeout=20)
+    assert running.returncode == 0, err
+    assert "landed and committed" in out
+
+
+def test_replay_sends_the_fixed_letters_once(
+    tmp_path: Path,
+) -> None:
+    from lakehouse.settings import Settings
+    from streaming.config import POWER
+    from streaming.dead_letters import dead_letters, replay
+    from streaming.events import Event
+    from streaming.landing import Gathered, Landing
+    from streaming.readings import Dirt, readings
+
+    settings = Settings(root=tmp_path)
+    start_us = 1_772_366_400_000_000
+    source = readings(
+        POWER, seed=1, start_us=start_us, rate=1, devices=1, dirt=Dirt(*[0.0] * 7, 1.0)
+    )
+    gathered = Gathered()
+    gathered.first, gathered.last = 0, 2
+    for offset in range(3):
+        gathered.rejects.append((offset, start_us, ("missing_key",), None, next(source).value))
+    Landing(settings.raw_dir, POWER, "x").land_events(0, gathered)
+    assert len(dead_letters(settings, POWER, reason="missing_key")) == 3
+    assert len(dead_letters(settings, POWER, reason="not_json")) == 0
+    assert replay(settings, POWER, None).still == {"missing_key": 3}
+    assert replay(settings, POWER, None, rekey=True).sent == 3
+    event = Event("power-000", start_us, (1, 1, 1), ("Oslo",), False)
+    landed = Gathered()
+    landed.first = landed.last = 3
+    landed.events.append((3, start_us, "accepted", event, b"power-000", None))
+    Landing(settings.raw_dir, POWER, "x").land_events(0, landed)
+    done = replay(settings, POWER, None, rekey=True)
+    assert (done.sent, done.landed) == (2, 1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["run", "wind"], "name one of power, climate"),
+        (["replay", __file__, "power", "--speed", "fast"], "give it like 60x, or max"),
+        (["produce", "--speed", "0"], "give --seconds too"),
+        (["status"], "start `lake stream run` in another terminal"),
+    ],
+)
+def test_wrong_arguments_are_answered_with_the_next_step(
+    arguments: list[str],
+    words: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    import lakehouse.cli.main as main
+    from streaming.cli import register
+
+    monkeypatch.setenv("LAKE_ROOT", str(tmp_path))
+    monkeypatch.delenv("LAKE_KAFKA_BOOTSTRAP", raising=False)
+    monkeypatch.setattr(main, "_register_layers", lambda app: register(app) or [])
+    assert main.main(["stream", *arguments]) == 1
+    assert words in capsys.readouterr().err
