@@ -56,12 +56,12 @@ def build_dbt_assets(settings: Settings, graph: DbtGraph) -> dg.AssetsDefinition
             )
             context.log.info(f"dbt {arguments[0]}: {len(selected)} of {len(_all_nodes(graph))}")
             outcome = run_build(
-                settings, arguments, run_id=context.run_id, on_line=lambda ln: _log(context, ln)
+                settings, arguments, run_id=context.run.run_id, on_line=lambda ln: _log(context, ln)
             )
             facts = read_facts(
                 settings,
                 [_name(graph, n) for n in outcome.nodes if n.unique_id in graph.assets],
-                purpose=f"counting rows for Dagster run {context.run_id[:8]}",
+                purpose=f"counting rows for Dagster run {context.run.run_id[:8]}",
             )
             for node in outcome.nodes:
                 if node.unique_id in selected:

@@ -64,7 +64,7 @@ class NodeOutcome:
     @property
     def name(self) -> str:
         """The node's short name."""
-        return self.unique_id.split(".")[2]
+        return short_name(self.unique_id)
 
     @property
     def is_green(self) -> bool:
@@ -85,6 +85,16 @@ class BuildOutcome:
     def red(self) -> tuple[NodeOutcome, ...]:
         """Nodes that failed themselves; those skipped because of them are not named."""
         return tuple(n for n in self.nodes if not n.is_green and n.status != "skipped")
+
+
+def short_name(unique_id: str) -> str:
+    """A node's name without its kind and package; that of a unit test comes after its model's.
+
+    Args:
+        unique_id: dbt's name of the node.
+    """
+    kind, _, *names = unique_id.split(".")
+    return names[1] if kind == "unit_test" else names[0]
 
 
 def select_arguments(selectors: Iterable[str] | None, *, full_refresh: bool = False) -> list[str]:

@@ -13,6 +13,7 @@ import dagster as dg
 from lakehouse.publishing import Version, current_version, open_published
 from lakehouse.publishing.publish import held_back_file
 from lakehouse.settings import Settings
+from orchestration.dbt_build import short_name
 from orchestration.failures import retry_only_infrastructure
 
 KEY = dg.AssetKey("published_warehouse")
@@ -63,7 +64,7 @@ def refuse_if_held_back(settings: Settings) -> None:
     if not path.exists():
         return
     note = json.loads(path.read_text(encoding="utf-8"))
-    nodes = [f"{node['unique_id'].split('.')[2]} ({node['status']})" for node in note["nodes"]]
+    nodes = [f"{short_name(node['unique_id'])} ({node['status']})" for node in note["nodes"]]
     more = f" and {len(nodes) - _SHOWN_NODES} more" if len(nodes) > _SHOWN_NODES else ""
     raise dg.Failure(
         f"The build of {note['at']} was not published: {', '.join(nodes[:_SHOWN_NODES])}{more}. "

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.tiny_project import Tiny
+from support.tiny_project import make_tiny
 
 from lakehouse.settings import Settings
 from orchestration import dbt_manifest
@@ -12,8 +12,13 @@ from orchestration.dbt_manifest import DbtParseError, load_manifest
 
 
 @pytest.fixture
-def parsed(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
-    """Replaces dbt; holds the arguments of each call."""
+def settings(tmp_path: Path) -> Settings:
+    return make_tiny(Settings(root=tmp_path)).settings
+
+
+@pytest.fixture
+def dbt(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Replaces dbt; the manifest says how often it was called."""
     calls: list[list[str]] = []
 
     def run_dbt(settings: Settings, args: list[str], **_: Any) -> int:
@@ -23,31 +28,31 @@ def parsed(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
         return 0
 
     monkeypatch.setattr(dbt_manifest, "run_dbt", run_dbt)
-    return calls
 
 
-def test_parsed_once_until_a_file_changes(tiny: Tiny, parsed: list[list[str]]) -> None:
-    models = tiny.settings.dbt_dir / "models"
-    assert load_manifest(tiny.settings) == {"parse": 1}
-    assert load_manifest(tiny.settings) == {"parse": 1}
-    (tiny.settings.dbt_dir / "target").mkdir()
-    (tiny.settings.dbt_dir / "target" / "manifest.json").write_text("{}")
-    assert load_manifest(tiny.settings) == {"parse": 1}, "what dbt writes is no change"
-    (models / "bystander.sql").write_text("select 2 as one")
-    assert load_manifest(tiny.settings) == {"parse": 2}
-    (models / "bystander.sql").unlink()
-    assert load_manifest(tiny.settings) == {"parse": 3}, "a removed file is a change"
+@pytest.mark.usefixtures("dbt")
+def test_parsed_once_until_a_file_changes(settings: Settings) -> None:
+    model = settings.dbt_dir / "models" / "bystander.sql"
+    assert load_manifest(settings) == {"parse": 1}
+    assert load_manifest(settings) == {"parse": 1}
+    (settings.dbt_dir / "target").mkdir()
+    (settings.dbt_dir / "target" / "manifest.json").write_text("{}")
+    assert load_manifest(settings) == {"parse": 1}, "what dbt writes is no change"
+    model.write_text("select 2 as one")
+    assert load_manifest(settings) == {"parse": 2}
+    model.unlink()
+    assert load_manifest(settings) == {"parse": 3}, "a removed file is a change"
 
 
-def test_nothing_is_written_into_the_dbt_project(tiny: Tiny, parsed: list[list[str]]) -> None:
-    before = sorted(tiny.settings.dbt_dir.rglob("*"))
-    load_manifest(tiny.settings)
-    assert sorted(tiny.settings.dbt_dir.rglob("*")) == before
+@pytest.mark.usefixtures("dbt")
+def test_nothing_is_written_into_the_dbt_project(settings: Settings) -> None:
+    before = sorted(settings.dbt_dir.rglob("*"))
+    load_manifest(settings)
+    assert sorted(settings.dbt_dir.rglob("*")) == before
 
 
-def test_a_broken_project_is_told_in_one_sentence(tiny: Tiny) -> None:
-    (tiny.settings.dbt_dir / "models" / "broken.sql").write_text("select * from {{ ref('no') }}")
+def test_a_broken_project_is_told_in_one_sentence(settings: Settings) -> None:
+    broken = settings.dbt_dir / "models" / "broken.sql"
+    broken.write_text("select * from {{ ref('no') }}")
     with pytest.raises(DbtParseError, match=r"depends on a node named 'no'.*Next: correct it"):
-        load_manifest(tiny.settings)
-    (tiny.settings.dbt_dir / "models" / "broken.sql").unlink()
-    assert "nodes" in load_manifest(tiny.settings)
+        load_manifest(settings)

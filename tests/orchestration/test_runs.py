@@ -7,7 +7,9 @@ import dagster as dg
 import duckdb
 import psycopg
 import pytest
+from support.private_root import private_root
 from support.tiny_project import Tiny
+from support.tiny_shop import make_tiny_shop, replace, running_shop
 
 from ingest.embedded import EmbeddedPostgres
 from lakehouse.publishing import current_version, list_versions
@@ -48,14 +50,19 @@ def failure(run: Run) -> str:
     return str(description or data.error)
 
 
-@pytest.fixture
-def first(tiny: Tiny, shop: str, instance: dg.DagsterInstance) -> Iterator[Run]:
-    yield materialize(tiny, instance)
+@pytest.fixture(scope="module")
+def shop(tiny: Tiny) -> Iterator[str]:
+    with running_shop(tiny.settings) as dsn:
+        yield dsn
 
 
-def test_materialize_all_and_then_nothing_new(
-    first: Run, tiny: Tiny, shop: str, instance: dg.DagsterInstance
-) -> None:
+@pytest.fixture(scope="module")
+def first(tiny: Tiny, shop: str, instance: dg.DagsterInstance) -> Run:
+    """All of it, on a fresh root."""
+    return materialize(tiny, instance)
+
+
+def test_materialize_all(first: Run, tiny: Tiny, shop: str) -> None:
     assert first.success
     keys = {e.asset_key.to_user_string() for e in first.get_asset_materialization_events()}
     assert {"raw/shop/transactions", "log/log_customers", "marts/members"} <= keys
@@ -79,74 +86,75 @@ def test_materialize_all_and_then_nothing_new(
     published = metadata(first, "published_warehouse")
     assert (published["version"], published["rows"]) == (version.id, customers + 1)
 
-    checks = first.get_asset_check_evaluations()
-    assert len(checks) == len(build_graph(load_manifest(tiny.settings)).checks) == 4
-    assert all(check.passed for check in checks)
-    assert "one_is_one" in {check.check_name for check in checks}, "a unit test is a check, too"
 
+def test_every_test_was_a_check_and_a_warning_only_warned(first: Run, tiny: Tiny) -> None:
+    checks = {check.check_name: check for check in first.get_asset_check_evaluations()}
+    known = build_graph(load_manifest(tiny.settings)).checks.values()
+    assert set(checks) == {check.name for check in known}
+    assert "one_is_one" in checks, "a unit test is a check, too"
+    (warned,) = [check for check in checks.values() if not check.passed]
+    assert (warned.severity.value, warned.metadata["failed_rows"].value) == ("WARN", 1)
+
+
+def test_the_build_file_is_not_kept_open(first: Run, tiny: Tiny) -> None:
+    """A connection left behind would make the next build fail or show it an old state."""
+    with duckdb.connect(str(tiny.settings.build_file)) as connection:
+        connection.execute("create schema proof_of_writing")
+
+
+def test_nothing_new_says_so(first: Run, tiny: Tiny, instance: dg.DagsterInstance) -> None:
+    before = sorted(tiny.settings.raw_dir.rglob("*"))
     again = materialize(tiny, instance)
     assert again.success
     assert metadata(again, "raw/shop/customers")["result"] == "nothing new"
+    assert sorted(tiny.settings.raw_dir.rglob("*")) == before
+    (version,) = list_versions(tiny.settings)
     assert metadata(again, "published_warehouse")["version"] == version.id
-    assert len(list_versions(tiny.settings)) == 1
 
 
+@pytest.mark.slow
 def test_a_failed_test_stops_the_publish_asset_and_is_not_retried(
     first: Run, tiny: Tiny, instance: dg.DagsterInstance
 ) -> None:
     before = current_version(tiny.settings).id
-    model = tiny.settings.dbt_dir / "models" / "bystander.sql"
-    good = model.read_text()
-    model.write_text(good + " union all select 1")
+    failing = tiny.settings.dbt_dir / "tests" / "nobody_is_there.sql"
+    failing.parent.mkdir()
+    failing.write_text("select * from {{ ref('bystander') }}")
 
     red = materialize(tiny, instance, "transform_warehouse")
     assert not red.success
     said = failure(red)
-    assert "unique_bystander_one (fail)" in said
+    assert "nobody_is_there (fail)" in said
     assert "Next:" in said
     assert not [event for event in red.all_events if event.is_step_up_for_retry]
     started = {event.step_key for event in red.all_events if event.is_step_start}
     assert started == {"dbt_build"}, "the asset downstream of a failed check is not run"
-    assert "marts/bystander" in {
-        event.asset_key.to_user_string() for event in red.get_asset_materialization_events()
-    }
-    (check,) = [c for c in red.get_asset_check_evaluations() if not c.passed]
-    assert (check.check_name, check.severity.value) == ("unique_bystander_one", "ERROR")
+    built = {event.asset_key.path[-1] for event in red.get_asset_materialization_events()}
+    assert "bystander" in built
+    checks = [c for c in red.get_asset_check_evaluations() if c.check_name == "nobody_is_there"]
+    assert [(c.passed, c.severity.value) for c in checks] == [(False, "ERROR")]
 
     # A later, partial, green build does not release it, and the asset says what holds it back.
     partial = materialize(
         tiny, instance, "transform_warehouse", "log/log_customers", "published_warehouse"
     )
     assert not partial.success
-    assert "unique_bystander_one (fail)" in failure(partial)
+    assert "nobody_is_there (fail)" in failure(partial)
     assert held_back_file(tiny.settings).exists()
     assert current_version(tiny.settings).id == before
 
-    model.write_text(good)
-    green = materialize(tiny, instance, "transform_warehouse")
-    assert green.success
-
-
-def test_a_warning_warns_and_publishes(tiny: Tiny, shop: str, instance: dg.DagsterInstance) -> None:
-    properties = tiny.settings.dbt_dir / "models" / "tiny.yml"
-    test = "{accepted_values: {arguments: {values: [2]}, config: {severity: warn}}}"
-    text = properties.read_text().replace(
-        "{name: one, data_tests: [unique]}", (f"{{name: one, data_tests: [unique, {test}]}}")
-    )
-    properties.write_text(text)
-    run = materialize(tiny, instance)
-    assert run.success
-    (check,) = [c for c in run.get_asset_check_evaluations() if not c.passed]
-    assert (check.severity.value, check.metadata["failed_rows"].value) == ("WARN", 1)
-    assert current_version(tiny.settings)
+    failing.unlink()
+    assert materialize(tiny, instance, "transform_warehouse").success
 
 
 def test_tables_that_failed_are_named_and_the_others_landed(
-    tiny: Tiny, shop: str, instance: dg.DagsterInstance
+    first: Run, tiny: Tiny, shop: str, instance: dg.DagsterInstance
 ) -> None:
     with psycopg.connect(shop) as connection:
         connection.execute("alter table shop.products rename to gone")
     run = materialize(tiny, instance, "load_raw")
+    with psycopg.connect(shop) as connection:
+        connection.execute("alter table shop.gone rename to products")
     assert not run.success
     assert "products" in failure(run)
     assert not [event for event in run.all_events if event.is_step_up_for_retry]
@@ -154,34 +162,30 @@ def test_tables_that_failed_are_named_and_the_others_landed(
     assert landed == {"customers", "campaigns", "transactions", "transaction_items"}
 
 
-def test_a_new_model_appears_after_a_reload(tiny: Tiny) -> None:
+@pytest.mark.slow
+def test_a_new_model_appears_after_a_reload(tmp_path: Path) -> None:
+    tiny = make_tiny_shop(tmp_path)
+
     def names() -> set[str]:
         specs = build_definitions(tiny.settings).resolve_all_asset_specs()
         return {spec.key.path[-1] for spec in specs}
 
     assert "bystander" in names()
-    models = tiny.settings.dbt_dir / "models"
-    (models / "fresh.sql").write_text("select 1 as one")
-    (models / "members.sql").unlink()
+    (tiny.settings.dbt_dir / "models" / "fresh.sql").write_text("select 1 as one")
+    replace(tiny.settings.dbt_dir / "models" / "tiny.yml", "name: members", "name: bystanders")
+    (tiny.settings.dbt_dir / "models" / "members.sql").unlink()
     assert "fresh" in names()
     assert "members" not in names()
 
 
-def test_the_demo_shop_is_seeded_once_and_only_in_the_embedded_database(tmp_path: Path) -> None:
-    settings = Settings(root=tmp_path)
+def test_the_demo_shop_is_seeded_once_and_only_in_the_embedded_database() -> None:
     lines: list[str] = []
-    with EmbeddedPostgres(settings):
+    with private_root() as root, EmbeddedPostgres(settings := Settings(root=root)):
         sentence = seed_if_missing(settings, on_line=lines.append, scale=0.01)
         assert sentence is not None
         assert "seeded by this run" in sentence
         assert len(lines) == 2
         assert seed_if_missing(settings, on_line=lines.append) is None
-    own = Settings(root=tmp_path, source_dsn="postgresql://somebody@nowhere.invalid/shop")
+    own = Settings(root=root, source_dsn="postgresql://somebody@nowhere.invalid/shop")
     assert seed_if_missing(own, on_line=lines.append) is None
     assert len(lines) == 2
-
-
-def test_the_published_file_is_not_kept_open(first: Run, tiny: Tiny) -> None:
-    """A connection left behind would make the next build fail or readers see an old version."""
-    with duckdb.connect(str(tiny.settings.build_file)) as connection:
-        connection.execute("create schema proof_of_writing")

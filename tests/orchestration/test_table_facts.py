@@ -5,7 +5,7 @@ from pathlib import Path
 
 import duckdb
 import pytest
-from support.tiny_project import Tiny
+from support.tiny_project import make_tiny
 
 from lakehouse.locks import file_lock
 from lakehouse.settings import Settings
@@ -34,8 +34,9 @@ def test_tables_views_and_missing_ones(tmp_path: Path) -> None:
 
 
 def test_while_somebody_builds_the_published_tables_are_counted(
-    tiny: Tiny, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    tiny = make_tiny(Settings(root=tmp_path))
     tiny.dbt("build")
     monkeypatch.setattr(table_facts, "_PATIENCE_SECONDS", 0.1)
     with file_lock(tiny.settings.build_lock, purpose="a long build"):
