@@ -24,7 +24,7 @@ IS_USABLE := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13)
 help:  ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
 
-env: $(ENVIRONMENT)  ## Make or mend .venv (PYTHON=python3.12 names another Python).
+env: $(ENVIRONMENT)  ## Make or mend .venv (PYTHON=python3.12).
 
 $(VENV)/.installed: requirements.lock pyproject.toml
 	@found=''; \
@@ -81,5 +81,5 @@ docs: $(ENVIRONMENT)  ## Write the warehouse's documentation as one HTML file.
 	@$(BIN)/dbt docs generate --static --quiet $(DBT_FLAGS)
 	@echo "Open dbt_project/target/static_index.html"
 
-clean: $(ENVIRONMENT)  ## Remove what was made: SCOPE=build (default), warehouse or all.
+clean: $(ENVIRONMENT)  ## Remove what was made (SCOPE=build, warehouse or all).
 	@$(LAKE) clean $(SCOPE)
