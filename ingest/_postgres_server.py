@@ -119,6 +119,11 @@ class Server:
                 server.socket_dir.rmdir()
         self.reap()
 
+    @property
+    def is_ours(self) -> bool:
+        """Whether this object started the server that runs now."""
+        return any(child.poll() is None for child in self._children)
+
     def reap(self) -> None:
         """Forget servers that this process started and that have ended."""
         self._children = [child for child in self._children if child.poll() is None]

@@ -11,6 +11,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psutil
 import psycopg
 import pytest
 from support.private_root import private_root
@@ -134,25 +135,74 @@ def test_nested_users_in_one_process(settings: Settings) -> None:
     assert not pid_file(settings).exists()
 
 
-def test_killed_users_do_not_keep_it_up(settings: Settings) -> None:
-    killed = [other_user(settings), other_user(settings)]
-    for process in killed:
-        process.kill()
-        process.wait()
+def kill(process: subprocess.Popen[str]) -> None:
+    process.kill()
+    process.wait()
+
+
+def watchmen(settings: Settings) -> list[psutil.Process]:
+    home = str(settings.postgres_dir)
+    return [
+        process
+        for process in psutil.process_iter(["cmdline"])
+        if (words := process.info["cmdline"] or [])[-1:] == [home]
+        and "_postgres_watch" in words[-2]
+    ]
+
+
+def wait_until_stopped(settings: Settings) -> None:
+    deadline = time.monotonic() + 60
+    while pid_file(settings).exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_server_stops_by_itself_when_its_last_user_is_killed(settings: Settings) -> None:
+    first, second = other_user(settings), other_user(settings)
+    pid = server_pid(settings)
+    kill(first)
+    with EmbeddedPostgres(settings) as server:
+        assert ask(server.dsn(), "select 1") == 1
+    assert server_pid(settings) == pid
+    kill(second)
+    wait_until_stopped(settings)
+    with EmbeddedPostgres(settings) as server:
+        assert ask(server.dsn(), "select 1") == 1
+    assert not pid_file(settings).exists()
+    deadline = time.monotonic() + 60
+    while watchmen(settings):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_newcomer_after_a_kill_finds_a_server(settings: Settings) -> None:
+    """Whether the watchman is before, beside or behind him."""
+    for _ in range(5):
+        kill(other_user(settings))
+        with EmbeddedPostgres(settings) as server:
+            assert ask(server.dsn(), "select 1") == 1
+    assert not pid_file(settings).exists()
+
+
+def test_server_without_watchman_is_stopped_by_the_next_user(settings: Settings) -> None:
+    user = other_user(settings)
+    watchmen(settings)[0].kill()
+    assert not stop_abandoned_server(settings)
+    kill(user)
+    time.sleep(0.3)
     assert pid_file(settings).exists()
     with EmbeddedPostgres(settings) as server:
         assert ask(server.dsn(), "select 1") == 1
     assert not pid_file(settings).exists()
 
 
-def test_abandoned_server_is_stopped_and_a_used_one_is_not(settings: Settings) -> None:
+def test_abandoned_server_can_be_stopped(settings: Settings) -> None:
     user = other_user(settings)
-    assert not stop_abandoned_server(settings)
-    assert pid_file(settings).exists()
-    user.kill()
-    user.wait()
+    watchmen(settings)[0].kill()
+    kill(user)
     assert stop_abandoned_server(settings)
     assert not pid_file(settings).exists()
+    assert stop_abandoned_server(settings)
 
 
 def test_committed_rows_survive_a_killed_server(settings: Settings) -> None:
