@@ -50,7 +50,7 @@ $(VENV)/.installed: requirements.lock pyproject.toml
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
 	@touch $@
 
-demo: $(ENVIRONMENT)  ## From nothing to a tested, published warehouse (SCALE=0.1, SEED=7).
+demo: $(ENVIRONMENT)  ## From nothing to a published warehouse (SCALE=0.1, SEED=7).
 	@$(LAKE) demo $(if $(SCALE),--scale $(SCALE)) $(if $(SEED),--seed $(SEED))
 
 ui: $(ENVIRONMENT)  ## Open the Dagster UI on the loopback (LAKE_UI_PORT=3001).
@@ -70,7 +70,7 @@ lint: $(ENVIRONMENT)  ## Check style, types, layers, SQL and the compose file.
 	@$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
 	@$(BIN)/sqlfluff lint --disable-progress-bar dbt_project/models
 
-lock: $(ENVIRONMENT)  ## Resolve requirements.lock again (UPGRADE=1 takes newer versions).
+lock: $(ENVIRONMENT)  ## Resolve requirements.lock again (UPGRADE=1 for newer).
 	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --group dev pyproject.toml \
 		$(if $(UPGRADE),--upgrade) -o requirements.lock
 
