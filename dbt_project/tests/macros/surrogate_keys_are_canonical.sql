@@ -2,7 +2,9 @@
 -- expected keys were computed apart from SQL: md5 of `length:value` or `-`, joined by commas. They
 -- must never change: keys in the marts would.
 {% set kinds = ['text', 'int', 'decimal(12,2)', 'timestamp', 'bool', 'date'] -%}
-{% set types = [dbt.type_string(), 'bigint', 'decimal(12, 2)', timestamp_type(), 'boolean', 'date'] -%}
+{% set types = [
+    dbt.type_string(), 'bigint', 'decimal(12, 2)', timestamp_type(), 'boolean', 'date'
+] -%}
 {% set cases = [
     (
         'every kind',
@@ -51,7 +53,7 @@ inputs as (
 
     {% for name, literals, expected in cases -%}
     select
-        '{{ name }}' as input,
+        '{{ name }}' as case_name,
         {%- for literal in literals %}
         cast({{ literal }} as {{ types[loop.index0] }}) as value_{{ loop.index }},
         {%- endfor %}
@@ -63,7 +65,7 @@ inputs as (
 keyed as (
 
     select
-        inputs.input,
+        inputs.case_name,
         inputs.expected,
         {{ surrogate_key([
             ('value_1', kinds[0]), ('value_2', kinds[1]), ('value_3', kinds[2]),

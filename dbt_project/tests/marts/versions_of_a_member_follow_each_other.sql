@@ -3,12 +3,21 @@
 -- the beginning; or a member with an end although it was never deleted.
 with
 
+{% for id, log in [('customer_id', 'log_shop__customers'), ('product_id', 'log_shop__products')] -%}
+tombstones_by_{{ id }} as (
+
+    select distinct
+        {{ id }} as id,
+        _extracted_at as noticed_at
+    from {{ ref(log) }}
+    where _op = 'delete'
+
+),
+
+{% endfor -%}
 versions as (
 
-    {% for dimension, id, log in [
-        ('dim_customer', 'customer_id', 'log_shop__customers'),
-        ('dim_product', 'product_id', 'log_shop__products'),
-    ] -%}
+    {% for dimension, id in [('dim_customer', 'customer_id'), ('dim_product', 'product_id')] -%}
     select
         '{{ dimension }}' as dimension,
         dimension.{{ id }} as id,
@@ -23,13 +32,7 @@ versions as (
         ) as next_valid_from,
         tombstones.noticed_at is not null as ends_by_deletion
     from {{ ref(dimension) }} as dimension
-    left join (
-        select distinct
-            {{ id }} as id,
-            _extracted_at as noticed_at
-        from {{ ref(log) }}
-        where _op = 'delete'
-    ) as tombstones
+    left join tombstones_by_{{ id }} as tombstones
         on
             dimension.{{ id }} = tombstones.id
             and dimension.valid_to = tombstones.noticed_at

@@ -91,7 +91,9 @@ members as (
 keyed as (
 
     select
-        {{ member_key('customer', [('customer_id', 'int'), ('valid_from', 'timestamp')]) }} as customer_key,
+        {{ member_key(
+            'customer', [('customer_id', 'int'), ('valid_from', 'timestamp')]
+        ) }} as customer_key,
         members.*
     from members
 

@@ -10,14 +10,15 @@ transactions as (
 
 covered_years as (
 
-    -- Constants keep a calendar also when there is no sale; the widest one is 102 years.
+    -- Without a sale there are still the constants; least and greatest pass over NULL. The rules
+    -- bound sold_at, so the widest calendar is 102 years.
     select
         least(
-            coalesce(min(cast(extract(year from sold_at) as int)) - 1, {{ var('calendar_first_year') }}),
+            min(cast(extract(year from sold_at) as int)) - 1,
             {{ var('calendar_first_year') }}
         ) as first_year,
         greatest(
-            coalesce(max(cast(extract(year from sold_at) as int)) + 1, {{ var('calendar_last_year') }}),
+            max(cast(extract(year from sold_at) as int)) + 1,
             {{ var('calendar_last_year') }}
         ) as last_year
     from transactions
@@ -52,7 +53,7 @@ day_numbers as (
 days as (
 
     select
-        cast({{ dbt.dateadd('day', 'day_number', "cast('1999-01-01' as date)") }} as date) as full_date
+        {{ add_days("cast('1999-01-01' as date)", 'day_number') }} as full_date
     from day_numbers
 
 ),
@@ -67,7 +68,9 @@ calendar as (
         cast(date_trunc('week', days.full_date) as date) as week_start_date
     from days
     inner join covered_years
-        on extract(year from days.full_date) between covered_years.first_year and covered_years.last_year
+        on
+            extract(year from days.full_date) >= covered_years.first_year
+            and extract(year from days.full_date) <= covered_years.last_year
 
 ),
 
@@ -75,12 +78,13 @@ numbered as (
 
     -- An ISO week belongs to the year of its Thursday.
     select
-        calendar.*,
-        cast({{ dbt.datediff('week_start_date', 'full_date', 'day') }} as int) + 1 as day_of_week,
+        full_date,
+        year,
+        month_number,
+        day_of_month,
+        cast({{ days_between('week_start_date', 'full_date') }} as int) + 1 as day_of_week,
         cast(extract(week from full_date) as int) as iso_week,
-        cast(
-            extract(year from cast({{ dbt.dateadd('day', 3, 'week_start_date') }} as date)) as int
-        ) as iso_year
+        cast(extract(year from {{ add_days('week_start_date', 3) }}) as int) as iso_year
     from calendar
 
 ),

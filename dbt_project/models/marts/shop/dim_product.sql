@@ -79,7 +79,9 @@ members as (
 keyed as (
 
     select
-        {{ member_key('product', [('product_id', 'int'), ('valid_from', 'timestamp')]) }} as product_key,
+        {{ member_key(
+            'product', [('product_id', 'int'), ('valid_from', 'timestamp')]
+        ) }} as product_key,
         members.*
     from members
 

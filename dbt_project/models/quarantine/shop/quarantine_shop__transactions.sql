@@ -1,5 +1,7 @@
 {%- set upstreams = ['int_shop__transactions_judged'] -%}
-{{ follow(upstreams, key='transaction_id', affected='affected_transactions', keeps_null_keys=true) }}
+{{ follow(
+    upstreams, key='transaction_id', affected='affected_transactions', keeps_null_keys=true
+) }}
 
 with
 
@@ -8,14 +10,18 @@ source as (
     select * from {{ ref('int_shop__transactions_judged') }}
     where
         broken_rules <> ''
-        and {{ is_affected('transaction_id', affected_transactions, upstreams, keeps_null_keys=true) }}
+        and {{ is_affected(
+            'transaction_id', affected_transactions, upstreams, keeps_null_keys=true
+        ) }}
 
 ),
 
 keyed as (
 
     select
-        coalesce(keyless_content, {{ surrogate_key([('transaction_id', 'int')]) }}) as quarantine_key,
+        coalesce(
+            keyless_content, {{ surrogate_key([('transaction_id', 'int')]) }}
+        ) as quarantine_key,
 
         -- payload
         transaction_id,
