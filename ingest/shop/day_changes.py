@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ingest.shop.day import Day
+from ingest.shop.items import discount_of
 from ingest.shop.load import Ints
 from ingest.shop.people import make_address
 from ingest.shop.places import COUNTRIES
@@ -42,8 +43,10 @@ _COMPLETED = """
 _FIRST_ITEMS = """
     select distinct on (transaction_id)
         transaction_item_id, transaction_id, quantity, (unit_price * 100)::bigint,
-        (discount_amount * 100)::bigint
+        (discount_amount * 100)::bigint, (coalesce(discount_rate, 0) * 10000)::bigint
     from shop.transaction_items
+    inner join shop.transactions using (transaction_id)
+    left join shop.campaigns using (campaign_id)
     where transaction_id = any(%s) and quantity > 0
     order by transaction_id, line_number
 """
@@ -159,12 +162,14 @@ def _change_prices(day: Day) -> int:
 
 def _correct_quantities(day: Day, transactions: Ints) -> int:
     rows = day.connection.execute(_FIRST_ITEMS, (transactions.tolist(),)).fetchall()
-    items = np.array(rows, dtype=np.int64).reshape(-1, 5)
-    item, transaction, quantity, price, discount = items.T
+    items = np.array(rows, dtype=np.int64).reshape(-1, 6)
+    item, transaction, quantity, price, discount, rate = items.T
     step = np.where(day.random.random(len(items)) < 0.5, 1, -1)
     corrected = np.where(quantity + step > 0, quantity + step, quantity + 1)
-    # The same rate as before, half a cent up.
-    new_discount = (2 * discount * corrected + quantity) // (2 * np.maximum(quantity, 1))
+    # A line that does not follow its campaign keeps its own rate.
+    own = (2 * discount * corrected + quantity) // (2 * quantity)
+    follows = discount == discount_of(quantity, price, rate)
+    new_discount = np.where(follows, discount_of(corrected, price, rate), own)
     difference = (corrected - quantity) * price - (new_discount - discount)
     values = (item.tolist(), corrected.tolist(), new_discount.tolist())
     changed = _run(day, _CORRECT_ITEMS, *values)

@@ -92,9 +92,13 @@ def draw_items(
         product=product,
         quantity=quantity,
         price=price,
-        # Half a cent goes up.
-        discount=(quantity * price * rate[sale] + 5_000) // 10_000,
+        discount=discount_of(quantity, price, rate[sale]),
     )
+
+
+def discount_of(quantity: Ints, price: Ints, rate: Ints) -> Ints:
+    """What a campaign takes off a line, in cents; half a cent goes up."""
+    return (quantity * price * rate + 5_000) // 10_000
 
 
 def pick(weight: Floats, count: int, random: np.random.Generator) -> Ints:

@@ -79,7 +79,7 @@ def test_days_keep_every_rule_that_held(pg_dsn: str) -> None:
         left join shop.campaigns using (campaign_id)
         where
             line_amount <> quantity * unit_price - discount_amount
-            or abs(discount_amount - quantity * unit_price * coalesce(discount_rate, 0)) > 0.01
+            or discount_amount <> round(quantity * unit_price * coalesce(discount_rate, 0), 2)
             or (sold_at at time zone 'UTC')::date not between starts_on and ends_on
     """
     assert one(pg_dsn, wrong) == 0
