@@ -2,21 +2,24 @@
 
 import re
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from support.checkout import LAKE, REPOSITORY, Checkout, make_checkout
+from support.private_root import private_root
 
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
 EXAMPLES = re.findall(r"```sql\n(.*?)```\n\n```\n(.*?)```", README, flags=re.DOTALL)
 
 
 @pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
+def demo() -> Iterator[Checkout]:
     """The default demo, run once."""
-    checkout = make_checkout(tmp_path_factory.mktemp("readme") / "root")
-    checkout.run(LAKE, "demo")
-    return checkout
+    with private_root() as folder:
+        checkout = make_checkout(folder / "root")
+        checkout.run(LAKE, "demo")
+        yield checkout
 
 
 def test_there_are_examples() -> None:

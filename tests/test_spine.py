@@ -22,6 +22,7 @@ from support.checkout import (
     published,
     raw_bytes,
 )
+from support.private_root import private_root
 
 from ingest.embedded import SUPERUSER, EmbeddedPostgres
 from ingest.shop import seed, simulate_day
@@ -30,11 +31,10 @@ from lakehouse.settings import Settings
 
 
 @pytest.fixture(scope="module")
-def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Settings, str, str]]:
+def shop() -> Iterator[tuple[Settings, str, str]]:
     """A seeded shop: its settings, the owner's DSN and the extractor's."""
-    folder = tmp_path_factory.mktemp("shop")
-    settings = Settings(root=folder)
-    with EmbeddedPostgres(settings) as server:
+    with private_root() as folder, EmbeddedPostgres(Settings(root=folder)) as server:
+        settings = Settings(root=folder)
         dsn = server.dsn(SUPERUSER)
         seed(dsn, seed=7, scale=0.02)
         yield settings, dsn, server.dsn("lake_extractor")
