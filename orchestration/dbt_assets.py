@@ -15,7 +15,7 @@ from lakehouse.publishing.versions import current_path
 from lakehouse.settings import Settings
 from orchestration.dbt_build import BuildOutcome, LogLine, NodeOutcome, run_build, select_arguments
 from orchestration.dbt_graph import DbtGraph
-from orchestration.failures import RETRY_POLICY, retry_only_infrastructure
+from orchestration.failures import retry_only_infrastructure
 from orchestration.table_facts import Name, TableFacts, read_facts
 
 _SHOWN_NODES = 5
@@ -41,14 +41,13 @@ def build_dbt_assets(settings: Settings, graph: DbtGraph) -> dg.AssetsDefinition
         check_specs=list(graph.checks.values()),
         can_subset=True,
         pool="dbt",
-        retry_policy=RETRY_POLICY,
         # Tests of sources are checks of raw assets, which another operation makes.
         allow_arbitrary_check_specs=True,
     )
     def dbt_build(
         context: dg.AssetExecutionContext, config: BuildConfig
     ) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
-        with retry_only_infrastructure():
+        with retry_only_infrastructure(context.retry_number):
             selected = _selected_nodes(context, graph, has_version=bool(current_path(settings)))
             arguments = select_arguments(
                 None if selected == _all_nodes(graph) else _selectors(graph, selected),

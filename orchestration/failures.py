@@ -1,6 +1,6 @@
 """Which failures are worth another try: only those that time or another process can mend.
 
-Here belongs sorting exceptions. Here does not belong a retry that an asset could do itself.
+Here belongs sorting exceptions. Here does not belong a retry that a layer below does by itself.
 """
 
 from collections.abc import Iterator
@@ -8,15 +8,15 @@ from contextlib import contextmanager
 
 import dagster as dg
 
-from ingest.postgres import ExtractionError
-from ingest.postgres.errors import ConnectionLostError
+from ingest.postgres import ConnectionLostError, ExtractionError
 from lakehouse.errors import LakeError
 from lakehouse.locks import LockHeldError
 from orchestration.dbt_build import DbtCrashedError
 
-RETRY_POLICY = dg.RetryPolicy(
+_POLICY = dg.RetryPolicy(
     max_retries=2, delay=10, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS
 )
+"""Applied here and not given to the assets: Dagster would retry a run that somebody cancelled."""
 
 _INFRASTRUCTURE = (
     ConnectionLostError,
@@ -28,21 +28,37 @@ _INFRASTRUCTURE = (
 
 
 @contextmanager
-def retry_only_infrastructure() -> Iterator[None]:
-    """Let the retry policy see a failure only if another try can succeed.
+def retry_only_infrastructure(attempt: int) -> Iterator[None]:
+    """Turn what an asset raises into a retry or into a failure that is final.
+
+    Args:
+        attempt: How many times the step has been retried already.
 
     Raises:
-        dg.Failure: For everything else; it is not retried and says what to do next if we know.
+        dg.RetryRequested: Another try can succeed.
+        dg.Failure: It cannot; says what to do next if we know.
     """
     try:
         yield
-    except (dg.Failure, *_INFRASTRUCTURE):
+    except dg.Failure:
         raise
-    except ExtractionError as failed:
-        if all(isinstance(error, _INFRASTRUCTURE) for error in failed.errors):
-            raise
-        raise dg.Failure(str(failed), allow_retries=False) from failed
-    except LakeError as error:
-        raise dg.Failure(str(error), allow_retries=False) from error
     except Exception as error:
-        raise dg.Failure(f"{type(error).__name__}: {error}", allow_retries=False) from error
+        if is_infrastructure(error):
+            raise dg.RetryRequested(
+                max_retries=_POLICY.max_retries,
+                seconds_to_wait=_POLICY.calculate_delay(attempt + 1),
+            ) from error
+        ours = isinstance(error, LakeError)
+        said = str(error) if ours else f"{type(error).__name__}: {error}"
+        raise dg.Failure(said, allow_retries=False) from error
+
+
+def is_infrastructure(error: Exception) -> bool:
+    """Whether nothing in the data or the code has to change before another try.
+
+    Args:
+        error: What was raised.
+    """
+    if isinstance(error, ExtractionError):
+        return all(isinstance(each, _INFRASTRUCTURE) for each in error.errors)
+    return isinstance(error, _INFRASTRUCTURE)

@@ -42,7 +42,7 @@ def build_publish_asset(
         ),
     )
     def published_warehouse(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
-        with retry_only_infrastructure():
+        with retry_only_infrastructure(context.retry_number):
             refuse_if_held_back(settings)
             version = current_version(settings)
             context.log.info(f"readers see version {version.id}")

@@ -15,7 +15,7 @@ from ingest.sources import TableSpec
 from lakehouse.raw import RawTable
 from lakehouse.settings import Settings
 from orchestration.demo_source import seed_if_missing
-from orchestration.failures import RETRY_POLICY, retry_only_infrastructure
+from orchestration.failures import retry_only_infrastructure
 
 
 def raw_key(table: TableSpec) -> dg.AssetKey:
@@ -36,11 +36,10 @@ def build_raw_assets(settings: Settings, tables: Sequence[TableSpec]) -> dg.Asse
         specs=[_spec(table) for table in tables],
         can_subset=True,
         pool="extract",
-        retry_policy=RETRY_POLICY,
     )
     def extract(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[Any]]:
         # Held throughout, so that the embedded server is started once.
-        with retry_only_infrastructure(), source_dsn(settings):
+        with retry_only_infrastructure(context.retry_number), source_dsn(settings):
             chosen = [t for t in tables if raw_key(t) in context.selected_asset_keys]
             by_label = {table.label: table for table in chosen}
             seeded = seed_if_missing(settings, on_line=context.log.info)
