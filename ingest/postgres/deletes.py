@@ -45,7 +45,7 @@ def compare_keys(
         connection: In the snapshot.
         table: The table.
         history: What is landed, this run's commits included.
-        live: ``history.live_rows()``, which the caller may know already.
+        live: How many keys are live in raw.
     """
     in_source = int(connection.row(count_query(table))["rows"])
     if in_source == live:

@@ -4,7 +4,7 @@ Here belongs comparing rows and keys that were read with those that are landed. 
 reading the source or writing commits. DuckDB is imported on first use: an idle run needs none.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -59,13 +59,17 @@ class History:
         if self._engine is not None:
             self._engine.close()
 
+    def files(self) -> list[Path]:
+        """All commits in order; none is opened."""
+        return self._raw.commits()
+
     def infos(self) -> dict[Path, CommitInfo]:
         """The footers of all commits; each is read once.
 
         Raises:
             RawFileError: One is damaged.
         """
-        for path in self._raw.commits():
+        for path in self.files():
             if path not in self._infos:
                 self._infos[path] = self._raw.read(path)
         return self._infos
@@ -116,14 +120,30 @@ class History:
             engine.unregister("incoming")
         return rows if places.num_rows == rows.num_rows else rows.take(places.column(0))
 
-    def live_rows(self) -> int:
-        """How many keys are there whose latest version is no tombstone."""
-        files = list(self.infos())
-        if not files:
+    def live_change(self, before: Collection[Path]) -> int:
+        """By how much the number of live keys grew since there were only certain commits.
+
+        Args:
+            before: Those commits; none gives the number of live keys.
+        """
+        files = self.files()
+        new = [path for path in files if path not in before]
+        old = [path for path in files if path in before]
+        if not new:
             return 0
+        key = names(self._table.key_names)
+        if not old:
+            sql = f"select count(*), 0 from ({self._live(new)})"
+        else:
+            touched = f"select {key} from ({self._scan(new, self._table.key_names)})"
+            sql = f"""
+                select
+                    (select count(*) from ({self._live(new)})),
+                    (select count(*) from ({self._live(old, among=touched)}))
+            """
         with self._asked(files) as engine:
-            ((count,),) = engine.execute(f"select count(*) from ({self._live(files)})").fetchall()
-        return int(count)
+            ((now, then),) = engine.execute(sql).fetchall()
+        return int(now) - int(then)
 
     def load_keys(self, source_keys: pa.RecordBatchReader) -> tuple[int, int]:
         """Compare the keys in the source with the live ones; they stay loaded for ``gone_keys``.
@@ -183,12 +203,23 @@ class History:
             engine.execute("insert into source_keys select * from incoming")
         engine.unregister("incoming")
 
-    def _live(self, files: Sequence[Path]) -> str:
+    def _live(self, files: Sequence[Path], among: str | None = None) -> str:
+        """SQL of the live keys; only keys that ever had a tombstone need their latest version."""
         key = names(self._table.key_names)
-        return (
-            f"select {key} from ({self._scan(files, self._table.key_names)}) group by {key} "
-            f"having arg_max(_op, _batch_id) <> {literal(DELETE)}"
-        )
+        scan = self._scan(files, self._table.key_names)
+        if among is not None:
+            scan = f"select * from ({scan}) semi join ({among}) using ({key})"
+        with_tombstones = [path for path in files if self.infos()[path].deletes]
+        if not with_tombstones:
+            return f"select distinct {key} from ({scan})"
+        buried = self._scan(with_tombstones, self._table.key_names)
+        return f"""
+            select distinct {key} from ({scan}) anti join (
+                select {key} from ({scan})
+                semi join (select {key} from ({buried}) where _op = {literal(DELETE)}) using ({key})
+                group by {key} having arg_max(_op, _batch_id) = {literal(DELETE)}
+            ) using ({key})
+        """
 
     def _scan(self, files: Sequence[Path], columns: Sequence[str]) -> str:
         """SQL that reads columns of commits; a column that a commit does not have yet is NULL.

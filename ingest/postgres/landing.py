@@ -111,6 +111,7 @@ class Landing:
         self._history = history
         self._known = known
         self.read_at = read_at
+        self.upserted = 0
         self._tally = tally
         self._batch_ids = [path.stem for path in raw.commits()]
         self.watermark = state.watermark
@@ -202,6 +203,7 @@ class Landing:
             },
         )
         self.watermark, self.resume_position = seal.watermark, seal.resume_position
+        self.upserted += upserts
         self._tally.add(info)
         return info
 

@@ -16,6 +16,7 @@ from ingest.postgres.connection import Connection
 from ingest.postgres.deletes import KeyDifference, compare_keys, refuse_too_many
 from ingest.postgres.history import History
 from ingest.postgres.landing import Chunk, Cut, Landing, Seal
+from ingest.postgres.live_rows import LiveRows
 from ingest.postgres.overlap import KnownBlocks, reaches
 from ingest.postgres.queries import (
     as_raw,
@@ -64,6 +65,7 @@ class TableSteps:
     table: SourceTable
     history: History
     known: KnownBlocks
+    live: LiveRows
     state: TableState
     bounds: ReadBounds
     landing: Landing
@@ -88,6 +90,9 @@ class TableSteps:
             if self.bounds.nulls and self.table.spec.null_cursor == "include":
                 cut = Cut(has_cursor=False, last=self._finished("incremental"))
                 self._land(nulls_query(self.table), self._files_with_nulls, cut, shown, None)
+        if self.state.commits == 0 and not full:
+            # All from one snapshot, in which a key is unique.
+            self.live.know(self.landing.upserted)
 
     def land_deletes(self) -> None:
         """Land tombstones for what is gone; land first what should be there and is not."""
@@ -111,7 +116,7 @@ class TableSteps:
 
     def write_checkpoint(self) -> None:
         """Write down what the footers say, for people and for the next run's speed."""
-        live = self._live_rows() if self.table.spec.deletes == "reconcile" else None
+        live = self.live.count() if self.table.spec.deletes == "reconcile" else None
         self.checkpoint.write(
             Checkpoint(
                 digest=self.landing.digest,
@@ -124,14 +129,7 @@ class TableSteps:
         )
 
     def _compare_keys(self) -> KeyDifference:
-        live = self._live_rows()
-        return compare_keys(self.connection, self.table, self.history, live)
-
-    def _live_rows(self) -> int:
-        checkpoint = self.checkpoint.read(self.landing.digest)
-        if checkpoint and checkpoint.live_rows is not None:
-            return checkpoint.live_rows
-        return self.history.live_rows()
+        return compare_keys(self.connection, self.table, self.history, self.live.count())
 
     def _start(self) -> str | Position | None:
         position = self.state.resume_position

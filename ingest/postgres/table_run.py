@@ -10,6 +10,7 @@ from ingest.postgres.drift import check_drift
 from ingest.postgres.errors import SourceError
 from ingest.postgres.history import History
 from ingest.postgres.landing import Landing
+from ingest.postgres.live_rows import LiveRows
 from ingest.postgres.overlap import KnownBlocks
 from ingest.postgres.report import Tally
 from ingest.postgres.state import CheckpointFile, TableState, derive_state
@@ -65,7 +66,8 @@ class TableRun:
             )
             self._note(table, state, bounds)
             checkpoint = CheckpointFile(self._settings.state_dir, self._spec)
-            known = KnownBlocks(checkpoint.read(state.digest), state)
+            remembered = checkpoint.read(state.digest)
+            known = KnownBlocks(remembered, state)
             # Readers order versions by this time: it must not go back when the server's clock does.
             earliest = state.last.extracted_at if state.last else self._server.read_at
             landing = Landing(
@@ -85,6 +87,7 @@ class TableRun:
                 table=table,
                 history=history,
                 known=known,
+                live=LiveRows(history, remembered),
                 state=state,
                 bounds=bounds,
                 landing=landing,
