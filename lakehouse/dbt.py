@@ -63,8 +63,8 @@ def run_dbt(
     """
     command = [sys.executable, "-I", "-S", str(_WITH_PARENT), str(os.getpid())]
     environment = {**os.environ, "LAKE_ROOT": str(settings.root), "LAKE_INVOKED_BY": invoked_by}
-    if on_line is not None:
-        environment["DBT_USE_COLORS"] = "false"
+    if on_line is not None or not sys.stdout.isatty():
+        environment.setdefault("DBT_USE_COLORS", "false")
     process = subprocess.Popen(
         [*command, str(find_dbt()), *_located(settings, args)],
         env=environment,

@@ -5,6 +5,7 @@ Slow: it makes the clone's own environment, unless ``LAKE_TEST_VENV`` names one 
 
 import json
 import os
+import signal
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,10 @@ def make(clone: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
         timeout=900,
         check=False,
     )
+
+
+def environment_of(clone: Path) -> Path:
+    return Path(os.environ.get("LAKE_TEST_VENV", str(clone / ".venv"))) / "bin"
 
 
 def assert_true(clone: Path, summary: dict[str, Any]) -> None:
@@ -114,6 +119,27 @@ def test_a_clean_clone_gets_a_published_warehouse_and_then_another_day(clone: Pa
     ), "everything the demo makes is ignored"
 
 
+def test_an_interrupted_demo_stops_everything_and_the_next_one_goes_on(clone: Path) -> None:
+    lake = environment_of(clone) / "lake"
+    demo = subprocess.Popen(
+        [lake, "demo", "--scale", SCALE],
+        cwd=clone,
+        env={k: v for k, v in os.environ.items() if not k.startswith(("LAKE_", "DBT_"))},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert demo.stderr is not None
+    assert any(line.startswith("Extract what changed") for line in demo.stderr)
+    demo.send_signal(signal.SIGINT)
+    rest = demo.stderr.read()
+    assert demo.wait(timeout=60) == 130
+    assert rest.splitlines()[-1] == "Interrupted."
+    assert "Traceback" not in rest
+    assert_nothing_runs(clone)
+    assert make(clone, "demo").returncode == 0
+
+
 def test_clean_takes_back_what_the_demo_made_and_a_build_makes_it_again(clone: Path) -> None:
     make(clone, "demo", f"SCALE={SCALE}")
     before = json.loads((clone / "data" / "state" / "demo.json").read_text())
@@ -121,8 +147,8 @@ def test_clean_takes_back_what_the_demo_made_and_a_build_makes_it_again(clone: P
     assert make(clone, "clean", "SCOPE=warehouse").returncode == 0
     assert sorted((clone / "data" / "raw").rglob("*.parquet")) == raw
     assert not (clone / "warehouse" / "lakehouse.duckdb").exists()
-    bin_ = Path(os.environ.get("LAKE_TEST_VENV", str(clone / ".venv"))) / "bin"
-    subprocess.run([bin_ / "lake", "build"], cwd=clone, check=True, capture_output=True)
+    lake = environment_of(clone) / "lake"
+    subprocess.run([lake, "build"], cwd=clone, check=True, capture_output=True)
     published = clone / "warehouse" / "lakehouse.duckdb"
     with duckdb.connect(str(published), read_only=True) as connection:
         for mart, rows in before["marts"].items():

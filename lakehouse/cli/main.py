@@ -1,9 +1,11 @@
 """The entry of ``lake``: puts the commands together and turns failures into sentences."""
 
 import errno
+import os
 import signal
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from types import FrameType
 from typing import Annotated
 
@@ -90,6 +92,18 @@ def _lake(
     ] = False,
 ) -> None:
     """Operational data to a tested, published warehouse on one machine."""
+    _adopt_env_file()
+
+
+def _adopt_env_file() -> None:
+    """Let ``.env`` in the root speak for every option and setting that reads the environment."""
+    from dotenv import dotenv_values
+
+    from lakehouse.settings import find_root
+
+    for name, value in dotenv_values(find_root(Path.cwd(), dict(os.environ)) / ".env").items():
+        if value and name.startswith("LAKE_"):
+            os.environ.setdefault(name, value)
 
 
 def _say(sentence: str) -> None:

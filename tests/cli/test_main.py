@@ -88,6 +88,12 @@ def test_a_setting_that_cannot_be_used_is_a_sentence(root: Root) -> None:
     assert done.stderr.count("\n") == 1
 
 
+def test_the_env_file_speaks_for_every_option_unless_the_environment_does(root: Root) -> None:
+    (root.settings.root / ".env").write_text("LAKE_UI_PORT=70001\nOTHER=1\n")
+    assert "LAKE_UI_PORT='70001' is not a port" in root.lake("doctor").stderr
+    assert "70002" in root.lake("doctor", LAKE_UI_PORT="70002").stderr
+
+
 def test_a_full_disk_is_a_sentence(lake, monkeypatch: pytest.MonkeyPatch) -> None:
     def full() -> None:
         raise OSError(28, "No space left on device", "/somewhere")
