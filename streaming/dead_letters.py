@@ -73,11 +73,11 @@ def dead_letters(
     with duckdb.connect() as db:
         rows = db.execute(
             """
-            select distinct on (log_id, topic, partition, "offset")
-                topic, partition, "offset", reasons, broker_at, record_key, payload
+            select distinct on (log_id, topic, topic_partition, record_offset)
+                topic, topic_partition, record_offset, reasons, broker_at, record_key, payload
             from read_parquet(?, union_by_name = true, hive_partitioning = false)
             where outcome = 'rejected' and (? is null or list_contains(split(reasons, ','), ?))
-            order by broker_at desc, partition, "offset"
+            order by broker_at desc, topic_partition, record_offset
             """
             + (f" limit {int(limit)}" if limit is not None else ""),
             [files, reason, reason],

@@ -35,8 +35,8 @@ def events_schema(config: StreamConfig) -> pa.Schema:
             [
                 ("log_id", pa.string()),
                 ("topic", pa.string()),
-                ("partition", pa.int32()),
-                ("offset", pa.int64()),
+                ("topic_partition", pa.int32()),
+                ("record_offset", pa.int64()),
                 ("broker_at", _TIME),
                 ("outcome", pa.string()),
                 ("reasons", pa.string()),
@@ -62,7 +62,7 @@ def windows_schema(config: StreamConfig) -> pa.Schema:
             [
                 ("log_id", pa.string()),
                 ("topic", pa.string()),
-                ("partition", pa.int32()),
+                ("topic_partition", pa.int32()),
                 ("version", pa.int64()),
                 ("through_offset", pa.int64()),
                 ("device", pa.string()),
@@ -139,8 +139,8 @@ class Landing:
         columns: dict[str, Any] = {
             "log_id": _constant(self._log_id, pa.string(), count),
             "topic": _constant(self._config.topic, pa.string(), count),
-            "partition": _constant(partition, pa.int32(), count),
-            "offset": [row[0] for row in events] + [row[0] for row in rejects],
+            "topic_partition": _constant(partition, pa.int32(), count),
+            "record_offset": [row[0] for row in events] + [row[0] for row in rejects],
             "broker_at": [row[1] for row in events] + [row[1] for row in rejects],
             "outcome": [row[2] for row in events] + ["rejected"] * len(rejects),
             "reasons": [None] * len(events) + [",".join(row[2]) for row in rejects],
@@ -184,7 +184,7 @@ class Landing:
         columns: dict[str, Any] = {
             "log_id": _constant(self._log_id, pa.string(), count),
             "topic": _constant(self._config.topic, pa.string(), count),
-            "partition": _constant(partition, pa.int32(), count),
+            "topic_partition": _constant(partition, pa.int32(), count),
             "version": [window.version for window in minutes],
             "through_offset": _constant(through, pa.int64(), count),
             "device": [name for name, _ in windows],

@@ -164,7 +164,8 @@ def landed_outcomes(root: Path, stream: StreamConfig) -> dict[tuple[int, int], s
         return {}
     with duckdb.connect() as db:
         rows = db.execute(
-            f"""select distinct partition, "offset", outcome, reasons, device, event_at, payload
+            f"""select distinct
+                topic_partition, record_offset, outcome, reasons, device, event_at, payload
             from '{_files(root, stream.events_table)}' where topic = ?""",
             [stream.topic],
         ).fetchall()
@@ -194,7 +195,7 @@ def landed_windows(root: Path, stream: StreamConfig) -> Windows:
 def landed_dead(root: Path, stream: StreamConfig) -> dict[str, Any]:
     with duckdb.connect() as db:
         rows = db.execute(
-            f"""select distinct partition, "offset", reasons, payload
+            f"""select distinct topic_partition, record_offset, reasons, payload
             from '{_files(root, stream.events_table)}' where topic = ? and outcome = 'rejected'""",
             [stream.topic],
         ).fetchall()
