@@ -8,26 +8,26 @@
 
 {% macro affected_customers(upstreams) -%}
     select customer_id from {{ ref('log_shop__customers') }}
-    where _batch_id in {{ pending_batches(upstreams) }}
+    where _batch_id in {{ changed_batches(upstreams) }}
 {%- endmacro %}
 
 
 {% macro affected_products(upstreams) -%}
     select product_id from {{ ref('log_shop__products') }}
-    where _batch_id in {{ pending_batches(upstreams) }}
+    where _batch_id in {{ changed_batches(upstreams) }}
 {%- endmacro %}
 
 
 {% macro affected_campaigns(upstreams) -%}
     select campaign_id from {{ ref('log_shop__campaigns') }}
-    where _batch_id in {{ pending_batches(upstreams) }}
+    where _batch_id in {{ changed_batches(upstreams) }}
 {%- endmacro %}
 
 
 {# Items by their own commits alone: before anything else about them is judged. #}
 {% macro landed_transaction_items(upstreams) -%}
     select transaction_item_id from {{ ref('log_shop__transaction_items') }}
-    where _batch_id in {{ pending_batches(upstreams) }}
+    where _batch_id in {{ changed_batches(upstreams) }}
 {%- endmacro %}
 
 
@@ -35,12 +35,12 @@
 {% macro affected_transactions(upstreams) -%}
     select transaction_id from {{ ref('log_shop__transactions') }}
     where
-        _batch_id in {{ pending_batches(upstreams) }}
+        _batch_id in {{ changed_batches(upstreams) }}
         or customer_id in ({{ affected_customers(upstreams) }})
     union
     select transaction_id from {{ ref('log_shop__transaction_items') }}
     where
-        _batch_id in {{ pending_batches(upstreams) }}
+        _batch_id in {{ changed_batches(upstreams) }}
         or transaction_item_id in ({{ landed_transaction_items(upstreams) }})
 {%- endmacro %}
 
@@ -49,7 +49,7 @@
 {% macro affected_transaction_items(upstreams) -%}
     select transaction_item_id from {{ ref('log_shop__transaction_items') }}
     where
-        _batch_id in {{ pending_batches(upstreams) }}
+        _batch_id in {{ changed_batches(upstreams) }}
         or transaction_id in ({{ affected_transactions(upstreams) }})
 {%- endmacro %}
 

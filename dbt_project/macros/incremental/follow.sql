@@ -21,7 +21,7 @@
     {{- config(
         pre_hook="{{ forget_affected('" ~ key ~ "', " ~ affected ~ "(" ~ names ~ "), "
             ~ keeps_null_keys ~ ") }}",
-        post_hook="{{ mark_consumed(" ~ names ~ ") }}",
+        post_hook="{{ mark_followed(" ~ names ~ ") }}",
     ) -}}
 {%- endmacro %}
 
