@@ -54,6 +54,8 @@ class SourceTable:
         cursor_indexed: Whether an index begins with the cursor; without one every run scans.
         rows_estimate: The planner's idea of how many rows there are; None before the first ANALYZE.
         schema: The Arrow schema of its raw files.
+        identity: Changes when the table is dropped and made again, truncated or rewritten: its rows
+            may then be others although their cursors are old.
     """
 
     spec: TableSpec
@@ -63,6 +65,7 @@ class SourceTable:
     cursor_indexed: bool
     rows_estimate: int | None
     schema: pa.Schema
+    identity: str
 
     @property
     def sql_name(self) -> str:
@@ -103,6 +106,7 @@ def read_table(connection: Connection, spec: TableSpec) -> SourceTable:
         cursor_indexed=_is_indexed(connection, spec, relation["oid"]),
         rows_estimate=relation["estimate"] if relation["estimate"] > 0 else None,
         schema=raw_schema(pa.schema([(column.name, column.type.arrow) for column in columns])),
+        identity=relation["identity"],
     )
 
 
@@ -112,7 +116,9 @@ def _relation(connection: Connection, spec: TableSpec) -> Row:
         select c.oid::bigint as oid, c.relkind::text as kind,
             (case when c.relkind = 'p' then -1 else c.reltuples end)::bigint as estimate,
             has_schema_privilege(n.oid, 'USAGE') as usable,
-            current_user::text as role
+            current_user::text as role,
+            format('%s/%s/%s', (select oid from pg_database where datname = current_database()),
+                c.oid, coalesce(pg_relation_filenode(c.oid), 0)) as identity
         from pg_class c join pg_namespace n on n.oid = c.relnamespace
         where n.nspname = {literal(spec.schema)} and c.relname = {literal(spec.name)}
             and c.relkind in ('r', 'p', 'v', 'm', 'f')

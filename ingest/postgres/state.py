@@ -24,6 +24,8 @@ FOLLOWS = "follows"
 """Key in a footer's details: ``log_digest`` of the commits before it."""
 LOAD_WATERMARK = "load_watermark"
 """Key in a footer's details: the watermark that the end of an unfinished load will set."""
+SOURCE_IDENTITY = "source_identity"
+"""Key in a footer's details: ``SourceTable.identity`` at the time of the snapshot."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +132,7 @@ class Checkpoint:
         resume_position: As in ``TableState``.
         commits: How many there are.
         live_rows: Keys whose latest version is no tombstone; None if nobody counted.
+        source_identity: The table that was last read to the end; see ``SourceTable.identity``.
         landed_blocks: See ``ingest.postgres.overlap.KnownBlocks``.
     """
 
@@ -138,6 +141,7 @@ class Checkpoint:
     resume_position: dict[str, str] | None
     commits: int
     live_rows: int | None
+    source_identity: str
     landed_blocks: tuple[str, ...] = ()
 
 

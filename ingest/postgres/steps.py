@@ -29,6 +29,7 @@ from ingest.postgres.queries import (
 from ingest.postgres.report import Tally
 from ingest.postgres.state import (
     LOAD_WATERMARK,
+    SOURCE_IDENTITY,
     Checkpoint,
     CheckpointFile,
     Position,
@@ -124,6 +125,7 @@ class TableSteps:
                 resume_position=self.landing.resume_position,
                 commits=self.landing.commits,
                 live_rows=live,
+                source_identity=self.table.identity,
                 landed_blocks=self.known.landed(),
             )
         )
@@ -177,11 +179,19 @@ class TableSteps:
             kind="chunk",
             watermark=self.landing.watermark,
             resume_position=self.landing.resume_position,
-            details={**self._details(), LOAD_WATERMARK: self.state.load_watermark},
+            details={
+                **self._details(),
+                LOAD_WATERMARK: self.state.load_watermark,
+                SOURCE_IDENTITY: self.state.last and self.state.last.details.get(SOURCE_IDENTITY),
+            },
         )
 
     def _details(self) -> dict[str, Any]:
-        return {"guarantee": self.bounds.guarantee, "lookback": str(self.table.spec.lookback)}
+        return {
+            "guarantee": self.bounds.guarantee,
+            "lookback": str(self.table.spec.lookback),
+            SOURCE_IDENTITY: self.table.identity,
+        }
 
     def _files_from(self, start: str | Position | None) -> list[Path]:
         """The commits in which the latest version of a row from ``start`` on can be."""

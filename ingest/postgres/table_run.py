@@ -4,6 +4,8 @@ Here belongs putting together what is known about the table and saying what a pe
 Here does not belong connecting, locking or trying again: that is ``extraction``.
 """
 
+from dataclasses import replace
+
 from ingest.postgres.catalog import SourceTable, read_table
 from ingest.postgres.connection import Connection
 from ingest.postgres.drift import check_drift
@@ -13,7 +15,13 @@ from ingest.postgres.landing import Landing
 from ingest.postgres.live_rows import LiveRows
 from ingest.postgres.overlap import KnownBlocks
 from ingest.postgres.report import Tally
-from ingest.postgres.state import CheckpointFile, TableState, derive_state
+from ingest.postgres.state import (
+    SOURCE_IDENTITY,
+    Checkpoint,
+    CheckpointFile,
+    TableState,
+    derive_state,
+)
 from ingest.postgres.steps import RunOptions, TableSteps
 from ingest.postgres.watermark import ReadBounds, ServerBound, read_bounds
 from lakehouse.raw import RawTable, remove_orphans
@@ -61,13 +69,14 @@ class TableRun:
             self._tally.begin(state.watermark)
             for sentence in check_drift(table, state, history):
                 self._tally.warn(sentence)
-            bounds = read_bounds(
-                self._connection, table, state, self._server, full=self._options.full
-            )
-            self._note(table, state, bounds)
             checkpoint = CheckpointFile(self._settings.state_dir, self._spec)
             remembered = checkpoint.read(state.digest)
             known = KnownBlocks(remembered, state)
+            options = self._options
+            if self._is_remade(table, state, remembered):
+                options = replace(options, full=True)
+            bounds = read_bounds(self._connection, table, state, self._server, full=options.full)
+            self._note(table, state, bounds)
             # Readers order versions by this time: it must not go back when the server's clock does.
             earliest = state.last.extracted_at if state.last else self._server.read_at
             landing = Landing(
@@ -81,7 +90,7 @@ class TableRun:
             )
             steps = TableSteps(
                 connection=self._connection,
-                options=self._options,
+                options=options,
                 tally=self._tally,
                 checkpoint=checkpoint,
                 table=table,
@@ -96,6 +105,20 @@ class TableRun:
             if self._spec.deletes == "reconcile":
                 steps.land_deletes()
             steps.write_checkpoint()
+
+    def _is_remade(
+        self, table: SourceTable, state: TableState, remembered: Checkpoint | None
+    ) -> bool:
+        """Whether the table was made again since the last run: old cursors prove nothing then."""
+        landed = state.last.details.get(SOURCE_IDENTITY) if state.last else None
+        before = remembered.source_identity if remembered else landed
+        if before in (None, table.identity):
+            return False
+        self._tally.warn(
+            "the table was dropped, truncated or rewritten at the source since the last run: "
+            "all of it is read again"
+        )
+        return True
 
     def _note(self, table: SourceTable, state: TableState, bounds: ReadBounds) -> None:
         tally, spec = self._tally, self._spec

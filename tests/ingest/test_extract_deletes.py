@@ -1,11 +1,13 @@
 """Hard deletes become tombstones, and accidents do not."""
 
+from itertools import count
 from pathlib import Path
 
 import pytest
 from support.extraction import EVENTS, Source, spec
 
 from ingest.postgres import DeletesRefusedError, ExtractionError
+from ingest.postgres.landing import Chunk, Cut, Landing
 
 
 @pytest.fixture
@@ -162,3 +164,59 @@ def test_excluded_rows_without_a_cursor_are_no_deletes(source: Source) -> None:
     source.execute("update shop.events set updated_at = null where id = 1")
     report = source.extract()
     assert (report.upserts, report.deletes) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    "made_again",
+    [
+        ["drop table shop.events", EVENTS.split(";", 1)[1]],
+        ["truncate shop.events"],
+    ],
+)
+def test_a_table_made_again_with_the_same_keys_and_old_cursors_is_read_as_a_whole(
+    source: Source, made_again: list[str]
+) -> None:
+    source.execute(
+        *made_again,
+        "insert into shop.events select g, 'other', '2024-01-01' from generate_series(1, 1000) g",
+    )
+    report = source.extract(chunk_rows=300)
+    assert report.upserts == 1000
+    assert any("read again" in warning for warning in report.warnings)
+    assert agrees(source)
+    again = source.extract()
+    assert (again.rows, again.rows_read, again.warnings) == (0, again.rows_read, ())
+
+
+def test_a_table_made_again_with_the_same_rows_is_read_as_a_whole_once(source: Source) -> None:
+    source.execute(
+        "truncate shop.events",
+        "insert into shop.events select g, 'x', '2024-01-01' from generate_series(1, 1000) g",
+    )
+    files = source.files()
+    assert source.extract().rows_read == 1000
+    assert source.extract().rows_read == 0
+    assert source.files() == files
+
+
+def test_a_full_read_that_was_cut_short_is_begun_again(
+    source: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source.execute(
+        "truncate shop.events",
+        "insert into shop.events select g, 'other', '2024-01-01' from generate_series(1, 1000) g",
+    )
+    landing = Landing.upserts
+    chunks = count(1)
+
+    def dies(self: Landing, chunk: Chunk, cut: Cut) -> object:
+        if next(chunks) > 2:
+            raise KeyboardInterrupt
+        return landing(self, chunk, cut)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Landing, "upserts", dies)
+        source.extract(chunk_rows=300)
+    assert 0 < len([row for row in source.current("label") if row == ("other",)]) < 1000
+    source.extract()
+    assert agrees(source)
