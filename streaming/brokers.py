@@ -12,20 +12,23 @@ without a word, stamps records with the producer's clock, and knows no transacti
 import json
 import os
 import secrets
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from confluent_kafka import Producer
 from dotenv import dotenv_values
 
 from lakehouse.errors import LakeError
 from lakehouse.files import write_text_atomically
-from lakehouse.locks import FileLock
+from lakehouse.locks import FileLock, current_holder
 from lakehouse.settings import Settings
 
 _PREFIX = "LAKE_KAFKA_"
 _BOOTSTRAP = "LAKE_KAFKA_BOOTSTRAP"
+_HOST_STARTS_SECONDS = 15.0
 EMBEDDED_LIMITS = (
     "in-process broker: for demonstrations only; it forgets all when its host ends "
     "and keeps 5 MiB a partition"
@@ -92,16 +95,25 @@ def open_broker(settings: Settings, *, host: bool = True) -> Iterator[Broker]:
     folder = settings.state_dir / "stream"
     lock = FileLock(folder / "broker.lock", purpose="hosting the in-process broker")
     note = folder / "broker.json"
-    if not lock.try_acquire():
-        fields = json.loads(note.read_text(encoding="utf-8"))
-        yield Broker(bootstrap=fields["bootstrap"], embedded_id=fields["id"])
-        return
-    try:
-        if not host:
+    until = time.monotonic() + _HOST_STARTS_SECONDS
+    while not (host and lock.try_acquire()):
+        if current_holder(folder / "broker.lock") is None:
+            if host:
+                continue
             raise BrokerError(
                 "no broker is named and no in-process broker runs",
                 f"start `lake stream run` in another terminal, or set {_BOOTSTRAP}",
             )
+        if (found := _read_note(note)) is not None:
+            yield found
+            return
+        if time.monotonic() > until:
+            raise BrokerError(
+                "the process that hosts the in-process broker does not get ready",
+                f"end it (its number is in {folder / 'broker.lock'}), then start again",
+            )
+        time.sleep(0.05)
+    try:
         with _embedded() as broker:
             text = json.dumps({"bootstrap": broker.bootstrap, "id": broker.embedded_id})
             write_text_atomically(note, text)
@@ -109,6 +121,14 @@ def open_broker(settings: Settings, *, host: bool = True) -> Iterator[Broker]:
     finally:
         note.unlink(missing_ok=True)
         lock.release()
+
+
+def _read_note(note: Path) -> Broker | None:
+    try:
+        fields = json.loads(note.read_text(encoding="utf-8"))
+        return Broker(bootstrap=fields["bootstrap"], embedded_id=fields["id"])
+    except FileNotFoundError:
+        return None
 
 
 @contextmanager

@@ -34,7 +34,8 @@ def test_events_land_exactly_with_their_origin(tmp_path: Path) -> None:
     with duckdb.connect() as db:
         rows = db.execute(
             f"""select topic_partition, record_offset, outcome, reasons, device,
-                epoch_us(event_at), city, watt::text, volt::text, payload from '{path}' order by record_offset """
+                epoch_us(event_at), city, watt::text, volt::text, payload
+                from '{path}' order by record_offset"""
         ).fetchall()
     device = ("meter-1", AT, "Oslo", "1150.500000", "-0.000001")
     assert rows == [

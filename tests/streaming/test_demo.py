@@ -1,0 +1,53 @@
+"""The demo's steps, without Kafka and without Java."""
+
+import time
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from lakehouse.demo import DemoContext
+from lakehouse.settings import Settings
+from streaming import demo
+
+PROGRAM = """
+import sys
+import lakehouse.cli.main as main
+from streaming.cli import register
+main._register_layers = lambda app: register(app) or []
+sys.exit(main.main())
+"""
+
+
+@pytest.mark.slow
+def test_ten_minutes_of_readings_land_in_seconds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("LAKE_KAFKA_BOOTSTRAP", raising=False)
+    monkeypatch.setattr(demo, "_COMMAND", PROGRAM)
+    began = time.monotonic()
+    with ExitStack() as resources:
+        context = DemoContext(
+            settings=Settings(root=tmp_path), scale=1.0, seed=1, resources=resources
+        )
+        said = [step.run(context) for step in demo.steps()]
+    assert "in-process broker" in said[0]
+    assert "every minute final" in said[2]
+    assert time.monotonic() - began < 90
+
+
+@pytest.mark.slow
+def test_a_demo_that_fails_leaves_no_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("LAKE_KAFKA_BOOTSTRAP", raising=False)
+    monkeypatch.setattr(demo, "_COMMAND", PROGRAM)
+    with ExitStack() as resources:
+        context = DemoContext(
+            settings=Settings(root=tmp_path), scale=1.0, seed=1, resources=resources
+        )
+        running = demo._Running()
+        running.start(context)
+        process = running._process
+        assert process is not None
+    assert process.poll() is not None
