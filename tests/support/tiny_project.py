@@ -46,9 +46,9 @@ select * from {{ new_commits('shop', 'customers') }}
 """,
     "dbt_project/models/members.sql": """
 {{ config(materialized='incremental', schema='marts', incremental_strategy='append',
-          post_hook="{{ mark_consumed('log_customers') }}") }}
+          post_hook="{{ mark_followed(['log_customers']) }}") }}
 select id from {{ ref('log_customers') }}
-{% if is_incremental() %} where _batch_id in {{ pending_batches('log_customers') }} {% endif %}
+{% if is_incremental() %} where _batch_id in {{ changed_batches(['log_customers']) }} {% endif %}
 """,
     "dbt_project/models/bystander.sql": """
 {{ config(materialized='table', schema='marts') }} select 1 as one
@@ -112,8 +112,10 @@ def make_tiny(settings: Settings) -> Tiny:
         path.write_text(text)
     project = REPOSITORY / "dbt_project"
     shutil.copy(project / "profiles.yml", settings.dbt_dir)
-    for folder in ("raw", "publish"):
-        shutil.copytree(project / "macros" / folder, settings.dbt_dir / "macros" / folder)
+    for part in ("raw", "publish", "incremental/ledger.sql"):
+        source, target = project / "macros" / part, settings.dbt_dir / "macros" / part
+        target.parent.mkdir(parents=True, exist_ok=True)
+        (shutil.copytree if source.is_dir() else shutil.copy)(source, target)
     (settings.dbt_dir / "dbt_project.yml").write_text(
         "name: lakehouse\nversion: '1.0.0'\nprofile: lakehouse\n"
         "flags: {send_anonymous_usage_stats: false, skip_nodes_if_on_run_start_fails: true}\n"

@@ -1,44 +1,16 @@
 {#
-    Batch ids that upstream models have read and this model has not: what an incremental model has
-    to look at, whatever the business time of the rows. Set difference, never "greater than": a
-    smaller id can become visible later.
-
-    upstreams: names of the models whose batches this one follows, one name or a list.
+    For post_hook of a model that reads raw commits: records, in the transaction that wrote the
+    model, which it has now read. After a kill there are both or neither.
 #}
-{% macro pending_batches(upstreams) %}
-    {%- set names = [upstreams] if upstreams is string else upstreams -%}
-    (
-        select batch_id
-        from ops.consumed
-        where
-            consumer in ('{{ names | join("', '") }}')
-            and batch_id not in (
-                select batch_id from ops.consumed where consumer = '{{ this.identifier }}'
-            )
-    )
-{% endmacro %}
-
-
-{#
-    For post_hook: records, in the transaction that wrote the model, what it has now read.
-
-    upstreams: as for `pending_batches`; empty for a model that reads raw commits itself.
-#}
-{% macro mark_consumed(upstreams=[]) %}
+{% macro mark_consumed() %}
     {%- if execute and target.type == 'duckdb' -%}
-        {%- set names = [upstreams] if upstreams is string else upstreams -%}
         {%- if should_full_refresh() %}
             delete from ops.consumed where consumer = '{{ this.identifier }}';
         {%- endif %}
         insert into ops.consumed
-        select distinct
+        select
             '{{ this.identifier }}' as consumer,
             batch_id
-        {%- if names %}
-        from ops.consumed
-        where
-            consumer in ('{{ names | join("', '") }}')
-        {%- else %}
         from ops.commits
         where
             is_present
@@ -48,7 +20,6 @@
                 {{- ' or' if not loop.last }}
             {%- endfor %}
             )
-        {%- endif %}
             and batch_id not in (
                 select batch_id from ops.consumed where consumer = '{{ this.identifier }}'
             )
