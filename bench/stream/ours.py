@@ -1,0 +1,35 @@
+"""Candidate: this project's stream application, as `lake stream run` runs it."""
+
+import sys
+from pathlib import Path
+
+from bench.stream.workload import Meter, bench_stream
+from lakehouse.settings import Settings
+from streaming.app import RunOptions, StreamApp
+from streaming.brokers import Broker
+
+IDLE_SECONDS = 20.0
+
+
+def main(bootstrap: str, topic: str, events: int, root: Path, instance: str, group: str) -> None:
+    """Read records until so many have been read, then end as on SIGTERM."""
+    options = RunOptions(group=group, instance=instance, stop_when_idle=IDLE_SECONDS)
+    broker, meter = Broker(bootstrap=bootstrap), Meter()
+    app = StreamApp(Settings(root=root), broker, [bench_stream(topic)], options)
+    meter.start()
+
+    def stop_when_done() -> None:
+        if sum(app.outcomes["power"].values()) >= events:
+            app.stop()
+
+    app.on_tick = stop_when_done
+    app.run()
+    read = sum(app.outcomes["power"].values())
+    # Of two instances neither sees all: each ends when nothing has come for a while.
+    waited = 0.0 if read >= events else IDLE_SECONDS
+    meter.report(read, waited=waited, outcomes=app.outcomes["power"])
+
+
+if __name__ == "__main__":
+    place, name, count, folder, number, consumers = sys.argv[1:]
+    main(place, name, int(count), Path(folder), number, consumers)
