@@ -35,6 +35,7 @@ def run(
     from streaming.app import RunOptions, StreamApp
     from streaming.brokers import EMBEDDED_LIMITS, open_broker
     from streaming.live import LiveView, MinuteBoard
+    from streaming.outages import through_outages
     from streaming.pace import PaceLimits
 
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
@@ -51,10 +52,15 @@ def run(
             stop_when_idle=until_idle,
         )
         board = MinuteBoard()
-        app = StreamApp(settings, broker, streams, options, board.on_final)
         limits = f" ({EMBEDDED_LIMITS})" if broker.is_embedded else ""
         typer.echo(f"Reading {_topics(streams)} at {broker.bootstrap}{limits}. End it with Ctrl-C.")
-        _run_shown(app, LiveView(app, board, typer.echo))
+
+        def attempt() -> StreamApp:
+            app = StreamApp(settings, broker, streams, options, board.on_final)
+            _run_shown(app, LiveView(app, board, typer.echo))
+            return app
+
+        app = through_outages(attempt)
     total = sum(sum(counts.values()) for counts in app.outcomes.values())
     typer.echo(f"Ended: {total:,} records read, landed and committed. Next: dbt build")
 

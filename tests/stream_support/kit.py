@@ -20,6 +20,7 @@ from streaming.app import RunOptions, StreamApp
 from streaming.brokers import Broker
 from streaming.config import MICRO, STREAMS, StreamConfig
 from streaming.events import Event, decoder
+from streaming.outages import through_outages
 from streaming.pace import PaceLimits
 from streaming.producer import Sender, interleave, send_paced
 from streaming.readings import Dirt, readings
@@ -101,9 +102,13 @@ def run_app(
         consumer={**SESSION, **more.pop("consumer", {})},
         **more.pop("options", {}),
     )
-    app = StreamApp(Settings(root=root), broker, streams, options, **more)
-    app.run()
-    return app
+
+    def attempt() -> StreamApp:
+        app = StreamApp(Settings(root=root), broker, streams, options, **more)
+        app.run()
+        return app
+
+    return through_outages(attempt, patience=60)
 
 
 def topic_records(broker: Broker, topic: str) -> list[Any]:

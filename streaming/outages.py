@@ -1,0 +1,49 @@
+"""Going on after the broker was away: what failed is started again from the last checkpoint.
+
+Here belongs the decision which failures an outage explains, and how long to try. What is lost by a
+failure is nothing: see ``topology``.
+"""
+
+import logging
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from confluent_kafka import KafkaException
+from quixstreams.exceptions import QuixException
+
+from streaming.brokers import BrokerError
+
+_log = logging.getLogger(__name__)
+_PAUSE_SECONDS = 3.0
+_HEALTHY_SECONDS = 60.0
+
+Result = TypeVar("Result")
+
+
+def through_outages(attempt: Callable[[], Result], *, patience: float = 900.0) -> Result:
+    """Run something that needs the broker, again and again while the broker is away.
+
+    Args:
+        attempt: Builds and runs it; called anew after each failure.
+        patience: Seconds of failures in a row after which to give up.
+
+    Raises:
+        BrokerError: The broker has been away for longer than ``patience``.
+    """
+    since: float | None = None
+    while True:
+        began = time.monotonic()
+        try:
+            return attempt()
+        except (BrokerError, KafkaException, QuixException) as error:
+            failed = time.monotonic()
+            if since is None or failed - began > _HEALTHY_SECONDS:
+                since = failed
+            if failed - since > patience:
+                raise BrokerError(
+                    f"the broker has failed for {patience:.0f} s: {error}",
+                    "look at the broker, then start this again: it goes on from its last commit",
+                ) from error
+            _log.warning("the broker is away (%s); starting again from the last commit", error)
+            time.sleep(_PAUSE_SECONDS)
