@@ -24,11 +24,15 @@ def ui(
         int, typer.Option(envvar="LAKE_UI_PORT", min=1, max=65535, help="Port on the loopback.")
     ] = 3000,
 ) -> None:
-    """Open the Dagster UI: one graph of raw tables, models, tests and the published warehouse.
+    """Open the Dagster UI on the loopback.
 
-    Runs and schedules are kept in data/dagster. Ctrl-C stops everything.
+    It shows one graph of raw tables, models, tests and the published warehouse. Runs and schedules
+    are kept in data/dagster. Ctrl-C stops everything.
 
-    Example: lake ui --port 3001
+    \b
+    Examples:
+      lake ui
+      lake ui --port 3001
     """
     from lakehouse.locks import file_lock
     from lakehouse.settings import load_settings

@@ -45,6 +45,7 @@ def test_every_command_in_the_readme_exists() -> None:
 def test_every_link_and_folder_in_the_readme_exists() -> None:
     for target in re.findall(r"\]\((?!http)([^)#]+)\)", README):
         assert (REPOSITORY / target).exists(), target
-    for folder in re.findall(r"^\| (`[^|]+/`) \|", README, flags=re.MULTILINE):
+    folders = README.split("## Folders")[1].split("\n## ")[0]
+    for folder in re.findall(r"^\| (`[^|]+/`) \|", folders, flags=re.MULTILINE):
         for name in re.findall(r"`([^`]+)`", folder):
             assert Path(REPOSITORY / name).is_dir(), name

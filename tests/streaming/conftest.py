@@ -10,12 +10,6 @@ from lakehouse.settings import Settings
 from streaming.brokers import Broker, open_broker, real_broker
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line(
-        "markers", "kafka: needs a real broker (`make kafka-up`, LAKE_KAFKA_BOOTSTRAP)"
-    )
-
-
 @pytest.fixture
 def embedded(tmp_path: Path) -> Iterator[Broker]:
     """The in-process broker, fresh for each test."""
