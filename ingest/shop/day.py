@@ -58,7 +58,8 @@ class Day:
     """The state from which a day is drawn; moments in microseconds since 1970.
 
     Attributes:
-        since: The latest sale so far, from which the day goes on.
+        since: The day goes on from here: the latest sale so far, or today's 00:00 UTC if that is
+            later. So the date of a sale, which decides its campaign, does not hang on the hour.
         now: The start of the transaction, which stamps the new rows.
         sales: How many transactions the day has.
         customers: Columns id, whether business, arrival.
@@ -130,7 +131,7 @@ def read_day(connection: Connection[Any], seed: int) -> Day:
     products = _rows(connection, _PRODUCTS, 2)
     if not sales and not customers and not len(products):
         raise ShopError("the shop is empty", "run `lake seed`")
-    since = now - DAY if latest is None else min(latest, now - SECOND)
+    since = min(max(latest or 0, now - now % DAY), now - SECOND)
     return Day(
         connection=connection,
         random=generator(seed, _STREAM, sales, last_sale, last_customer, customers),

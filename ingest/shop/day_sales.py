@@ -124,13 +124,13 @@ def _fresh_status(day: Day, count: int) -> Ints:
 
 def _visit_late(day: Day, basket: _Basket) -> int:
     """Sales of the days before, by customers who were there already, that arrive only now."""
-    known = day.arrived_before(day.now - LATE_DAYS * DAY)
+    known = day.arrived_before((day.today - LATE_DAYS) * DAY)
     if not known.any():
         return 0
     count = max(_LEAST_LATE, round(day.sales * _LATE_PER_SALE))
     chosen = day.customers[pick(known.astype(np.float64), count, day.random)]
-    ago = day.random.integers(DAY, LATE_DAYS * DAY, count)
-    basket.add(chosen, day.now - ago, np.full(count, COMPLETED))
+    ago = day.random.integers(0, LATE_DAYS * DAY, count)
+    basket.add(chosen, day.today * DAY - 1 - ago, np.full(count, COMPLETED))
     return count
 
 

@@ -22,7 +22,7 @@ class DayReport:
     """What a day changed.
 
     Attributes:
-        since: The day's sales lie after this moment, the latest sale before.
+        since: The day's sales lie after this moment: the latest sale before, or 00:00 UTC.
         now: And not after this one, the start of the day's transaction.
         counts: Rows per kind of event.
         tables: Rows inserted, updated and deleted per table.
@@ -39,9 +39,10 @@ class DayReport:
 def simulate_day(dsn: str, *, seed: int = DEFAULT_SEED, progress: bool = False) -> DayReport:
     """Let a business day pass, all in one transaction, with rows stamped by the real clock.
 
-    New customers and sales since the latest sale, sales of up to ten days ago that arrive only now,
-    moves, new prices, corrections, refunds and a few deletes. The seed and the state of the shop
-    decide everything but the moments, so the next call with the same seed gives another day.
+    New customers and today's sales since the latest one, sales of the ten days before that arrive
+    only now, moves, new prices, corrections, refunds and a few deletes. The seed and the state of
+    the shop decide everything but the moments, so the next call with the same seed gives another
+    day.
 
     Args:
         dsn: The shop, as a role that may write in it.
