@@ -2,7 +2,8 @@
 
 ``LAKE_KAFKA_BOOTSTRAP`` names a real broker; every other ``LAKE_KAFKA_<NAME>`` is passed on to
 librdkafka as the property ``<name>`` with dots for underscores (``LAKE_KAFKA_SASL_PASSWORD`` is
-``sasl.password``). Here does not belong what is sent or read.
+``sasl.password``), but for ``LAKE_KAFKA_PORT``, which is docker-compose.yml's and the Makefile's.
+Here does not belong what is sent or read.
 
 The in-process broker is for demonstrations only. It forgets everything when the process that hosts
 it ends, keeps at most 5 MiB or 100,000 batches a partition and drops the rest from the front
@@ -28,6 +29,7 @@ from lakehouse.settings import Settings
 
 _PREFIX = "LAKE_KAFKA_"
 _BOOTSTRAP = "LAKE_KAFKA_BOOTSTRAP"
+_NO_PROPERTIES = {_BOOTSTRAP, "LAKE_KAFKA_PORT"}
 _HOST_STARTS_SECONDS = 15.0
 EMBEDDED_LIMITS = (
     "in-process broker: for demonstrations only; it forgets all when its host ends "
@@ -73,7 +75,7 @@ def real_broker(settings: Settings) -> Broker | None:
     properties = {
         name.removeprefix(_PREFIX).lower().replace("_", "."): value
         for name, value in {**from_file, **os.environ}.items()
-        if name.startswith(_PREFIX) and name != _BOOTSTRAP and value
+        if name.startswith(_PREFIX) and name not in _NO_PROPERTIES and value
     }
     return Broker(bootstrap=settings.kafka_bootstrap, properties=properties)
 

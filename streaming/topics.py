@@ -5,10 +5,11 @@ none of it but metadata, and makes a topic when it is asked for one.
 """
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic
 from quixstreams.models.topics import TopicAdmin, TopicConfig, TopicManager
 
 from streaming.brokers import Broker, BrokerError
@@ -16,7 +17,7 @@ from streaming.config import StreamConfig
 
 MAX_MESSAGE_BYTES = 8 << 20
 """Larger than any payload that we want as a dead letter instead of as an error at its producer."""
-_TIMEOUT = 15.0
+_TIMEOUT = 10.0
 _WEEK_MS = str(7 * 24 * 3600 * 1000)
 INPUT_CONFIG = {
     # Time bounds and silence are judged by the broker's clock, and a replay finds the same stamps.
@@ -37,8 +38,18 @@ def topic_configs(stream: StreamConfig) -> dict[str, TopicConfig]:
 
 
 def admin_client(broker: Broker) -> AdminClient:
-    """An administration client."""
-    return AdminClient({**broker.client_config(), "log_level": 3})
+    """An administration client.
+
+    Raises:
+        BrokerError: A property is unknown or has an impossible value.
+    """
+    try:
+        return AdminClient({**broker.client_config(), "log_level": 0})
+    except KafkaException as error:
+        raise BrokerError(
+            f"librdkafka does not take the settings: {error.args[0].str()}",
+            "correct LAKE_KAFKA_BOOTSTRAP and the other LAKE_KAFKA_ settings (.env.example)",
+        ) from error
 
 
 def ensure_topics(broker: Broker, streams: Iterable[StreamConfig]) -> None:
@@ -85,6 +96,42 @@ def log_ids(broker: Broker, names: Iterable[str]) -> dict[str, str]:
         raise unreachable(broker, error) from error
 
 
+@dataclass(frozen=True, slots=True)
+class InputTopic:
+    """A topic that is read, as its broker has it.
+
+    Attributes:
+        timestamp_type: ``LogAppendTime`` if the broker stamps its records.
+    """
+
+    name: str
+    partitions: int
+    timestamp_type: str
+
+
+def input_topics(broker: Broker, streams: Iterable[StreamConfig]) -> list[InputTopic]:
+    """Those of the streams' topics that exist on a real broker.
+
+    Raises:
+        BrokerError: The broker does not answer or refuses.
+    """
+    admin = admin_client(broker)
+    try:
+        present = admin.list_topics(timeout=_TIMEOUT).topics
+        names = [stream.topic for stream in streams if stream.topic in present]
+        asked = [ConfigResource(ConfigResource.Type.TOPIC, name) for name in names]
+        answers = admin.describe_configs(asked, request_timeout=_TIMEOUT) if asked else {}
+        stamps = {one.name: answer.result() for one, answer in answers.items()}
+    except KafkaException as error:
+        raise unreachable(broker, error) from error
+    return [
+        InputTopic(
+            name, len(present[name].partitions), stamps[name]["message.timestamp.type"].value
+        )
+        for name in names
+    ]
+
+
 def _ignore_existing(made: Any) -> None:
     try:
         made.result(_TIMEOUT)
@@ -95,9 +142,19 @@ def _ignore_existing(made: Any) -> None:
 
 def unreachable(broker: Broker, error: KafkaException) -> BrokerError:
     """The sentence for a broker that does not answer or refuses."""
+    cause = error.args[0]
+    if broker.is_embedded:
+        return BrokerError(
+            f"the in-process broker does not answer: {cause.str()}",
+            "end all of `lake stream run` and start it again",
+        )
+    silent = cause.code() in (KafkaError._TRANSPORT, KafkaError._TIMED_OUT)
     return BrokerError(
-        f"the broker at {broker.bootstrap} does not do what is asked: {error.args[0].str()}",
-        "start it (`make kafka-up`), or correct LAKE_KAFKA_BOOTSTRAP and its LAKE_KAFKA_ settings",
+        f"no broker answers at {broker.bootstrap}"
+        if silent
+        else f"the broker at {broker.bootstrap} refuses: {cause.str()}",
+        "start it (`make kafka-up`), or correct LAKE_KAFKA_BOOTSTRAP and the other LAKE_KAFKA_"
+        " settings",
     )
 
 

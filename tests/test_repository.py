@@ -57,6 +57,7 @@ def test_the_example_environment_has_no_password_and_every_variable_of_the_compo
     assert re.findall(r"^#? ?(LAKE_\w*PASSWORD)=(.*)$", text, re.M) == [
         ("LAKE_POSTGRES_PASSWORD", ""),
         ("LAKE_EXTRACTOR_PASSWORD", ""),
+        ("LAKE_KAFKA_SASL_PASSWORD", ""),
     ]
     used = set(re.findall(r"\$\{(\w+)", (REPOSITORY / "docker-compose.yml").read_text()))
     assert used <= set(re.findall(r"^#? ?(LAKE_\w+)=", text, re.M))
@@ -88,7 +89,27 @@ def test_each_service_is_pinned_watched_bounded_and_private(
         assert volume.split(":")[0] in named, "not a named volume"
     for key, value in service.get("environment", {}).items():
         if "PASSWORD" in key:
-            assert re.fullmatch(r"\$\{\w+:\?.*\}", value), "a password with a default"
+            assert re.fullmatch(r"\$\{\w+:(\?.*|-)\}", value), "a password with a default"
+
+
+def test_both_ways_to_a_real_broker_start_the_same() -> None:
+    """Docker's broker and `make kafka-up`'s: one version, one configuration but for the places."""
+    folder = REPOSITORY / "streaming" / "kafka"
+    service = compose()["services"]["kafka"]
+    assert (
+        f"<version>{service['image'].split(':')[1]}</version>" in (folder / "pom.xml").read_text()
+    )
+    text = (folder / "server.properties").read_text()
+    plain = dict(re.findall(r"^([a-z.]+)=(.*)$", text, re.M))
+    docker = {
+        name.removeprefix("KAFKA_").lower().replace("_", "."): str(value)
+        for name, value in service["environment"].items()
+    }
+    places = {name for name in plain if "listener" in name or "@" in plain[name]}
+    assert {name: docker.get(name) for name in plain if name not in places} == {
+        name: value for name, value in plain.items() if name not in places
+    }
+    assert places <= set(docker)
 
 
 def test_the_lock_pins_everything_by_hash_and_names_no_place() -> None:

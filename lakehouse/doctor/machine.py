@@ -112,7 +112,8 @@ def kafka(settings: Settings) -> Finding:
             causes.append(f"{address.strip()}: {error}")
     return problem(
         f"no broker answers ({'; '.join(causes)})",
-        "start it with `docker compose up --wait`, or mend LAKE_KAFKA_BOOTSTRAP",
+        "start it with `make kafka-up` or `docker compose up -d --wait kafka`, or mend"
+        " LAKE_KAFKA_BOOTSTRAP",
     )
 
 

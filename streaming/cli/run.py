@@ -37,6 +37,7 @@ def run(
     from streaming.live import LiveView, MinuteBoard
     from streaming.outages import through_outages
     from streaming.pace import PaceLimits
+    from streaming.topics import ensure_topics
 
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
     settings, streams = load_settings(), chosen_streams(names)
@@ -45,6 +46,8 @@ def run(
     pace = PaceLimits(slowest=slowest, fastest=min(usual.fastest, slowest))
     with ExitStack() as stack:
         broker = stack.enter_context(open_broker(settings))
+        # A broker that has never answered is no outage: it is not there, or misspelt.
+        ensure_topics(broker, streams)
         options = RunOptions(
             group=group,
             instance=stack.enter_context(_Instance(settings, broker.embedded_id or "kafka")).name,

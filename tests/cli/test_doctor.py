@@ -211,7 +211,7 @@ def test_kafka_is_looked_at_only_when_configured(root: Root) -> None:
         both = replace(root.settings, kafka_bootstrap=f"127.0.0.1:1,127.0.0.1:{port}")
         assert machine.kafka(both) == Finding("ok", f"127.0.0.1:{port} answers")
     gone = replace(root.settings, kafka_bootstrap=f"127.0.0.1:{port}")
-    assert_problem(machine.kafka(gone), f"127.0.0.1:{port}", "docker compose up --wait")
+    assert_problem(machine.kafka(gone), f"127.0.0.1:{port}", "make kafka-up")
 
 
 def test_a_published_file_that_the_client_cannot_open(root: Root) -> None:

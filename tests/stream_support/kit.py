@@ -248,10 +248,12 @@ def start_victim(
         "rows": rows,
         "consumer": consumer or {},
     }
+    tests = Path(__file__).parents[1]
     return subprocess.Popen(
         [sys.executable, "-W", "ignore", "-m", "stream_support.victim", json.dumps(order)],
-        cwd=Path(__file__).parent.parent,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)},
+        cwd=tests,
+        # This checkout's code, whichever one the environment was installed from.
+        env={**os.environ, "PYTHONPATH": f"{tests}{os.pathsep}{tests.parent}"},
         stdout=subprocess.PIPE,
         text=True,
     )

@@ -21,6 +21,7 @@ def test_a_named_broker_gets_its_tls_and_sasl_settings(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LAKE_KAFKA_SECURITY_PROTOCOL", "sasl_ssl")
+    monkeypatch.setenv("LAKE_KAFKA_PORT", "9093")
     (settings.root / ".env").write_text("LAKE_KAFKA_SASL_PASSWORD=secret\n")
     with open_broker(Settings(root=settings.root, kafka_bootstrap="kafka:9093")) as broker:
         assert broker.client_config() == {
