@@ -19,10 +19,10 @@ UV := uv==0.13.8
 PYTHONS := python3 python3.13 python3.12 python3.11
 IS_USABLE := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 
-.PHONY: help env demo ui test test-all lint lock bench docs clean
+.PHONY: help env demo ui test test-all test-kafka kafka-up kafka-down lint lock bench docs clean
 
 help:  ## Show this list.
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
 
 env: $(ENVIRONMENT)  ## Make or mend .venv (PYTHON=python3.12).
 
@@ -61,6 +61,15 @@ test: $(ENVIRONMENT)  ## Run the quick tests.
 
 test-all: $(ENVIRONMENT)  ## Run every test, the slow ones too (ARGS='-k demo').
 	@$(BIN)/python -m pytest -q -n auto $(ARGS)
+
+test-kafka: $(ENVIRONMENT)  ## Run the stream's tests on a real broker (needs Java, Maven).
+	@streaming/kafka/test.sh $(BIN)/python -m pytest -q -m kafka tests/streaming $(ARGS)
+
+kafka-up:  ## Start a real Kafka (Java 17, Maven; LAKE_KAFKA_PORT=9192).
+	@streaming/kafka/up.sh data/kafka $(LAKE_KAFKA_PORT)
+
+kafka-down:  ## Stop it; its data stays.
+	@streaming/kafka/down.sh data/kafka
 
 lint: $(ENVIRONMENT)  ## Check style, types, layers, SQL and the compose file.
 	@$(BIN)/ruff check .

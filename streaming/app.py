@@ -25,7 +25,8 @@ from streaming.brokers import Broker
 from streaming.config import StreamConfig
 from streaming.landing import SOURCE, Landing
 from streaming.pace import Pace, PaceLimits
-from streaming.topics import MAX_MESSAGE_BYTES, ensure_topics, log_ids, topic_configs, topic_manager
+from streaming.quix import input_config, topic_manager
+from streaming.topics import MAX_MESSAGE_BYTES, ensure_topics, log_ids
 from streaming.topology import FinalMinute, StreamTopology
 
 _log = logging.getLogger(__name__)
@@ -159,9 +160,11 @@ class StreamApp:
     def _topology(self, stream: StreamConfig, log_id: str, on_final: FinalMinute) -> StreamTopology:
         for folder in (stream.events_table, stream.windows_table):
             remove_orphans(RawTable(self._raw_dir, SOURCE, folder))
-        config = topic_configs(stream)[stream.topic]
         topic = self._app.topic(
-            stream.topic, key_deserializer="bytes", value_deserializer="bytes", config=config
+            stream.topic,
+            key_deserializer="bytes",
+            value_deserializer="bytes",
+            config=input_config(stream),
         )
         dataframe = self._app.dataframe(topic)
         landing = Landing(self._raw_dir, stream, log_id)

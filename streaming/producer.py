@@ -14,6 +14,7 @@ import orjson
 from confluent_kafka import KafkaException, Producer
 
 from streaming.brokers import Broker, BrokerError
+from streaming.clients import make_client
 from streaming.config import SECOND_US, StreamConfig
 from streaming.readings import Reading
 from streaming.topics import MAX_MESSAGE_BYTES
@@ -49,16 +50,15 @@ class Sender:
         self._broker = broker
         self._path = ledger
         self._ledger: IO[bytes] | None = None
-        config: dict[str, Any] = {
-            **broker.client_config(),
-            "enable.idempotence": not broker.is_embedded,
-            "message.max.bytes": MAX_MESSAGE_BYTES,
-            "linger.ms": 20,
+        self._producer = make_client(
+            Producer,
+            broker,
+            enable_idempotence=not broker.is_embedded,
+            message_max_bytes=MAX_MESSAGE_BYTES,
+            linger_ms=20,
             # Java clients and Quix place keys by this one: the same device, the same partition.
-            "partitioner": "murmur2_random",
-            "log_level": 3,
-        }
-        self._producer = Producer(config)
+            partitioner="murmur2_random",
+        )
 
     def __enter__(self) -> Self:
         if self._path is not None:

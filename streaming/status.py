@@ -7,15 +7,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import Consumer, TopicPartition
 
 from lakehouse.raw import RawTable
 from lakehouse.raw.commits import batch_time
 from lakehouse.settings import Settings
 from streaming.brokers import Broker
+from streaming.clients import asking
 from streaming.config import StreamConfig
 from streaming.landing import SOURCE
-from streaming.topics import unreachable
 
 _TIMEOUT = 10.0
 
@@ -54,13 +54,8 @@ def partition_status(
     Raises:
         BrokerError: The broker does not answer.
     """
-    consumer = Consumer({**broker.client_config(), "group.id": group, "log_level": 3})
-    try:
+    with asking(Consumer, broker, group_id=group) as consumer:
         return [status for stream in streams for status in _topic_status(consumer, stream.topic)]
-    except KafkaException as error:
-        raise unreachable(broker, error) from error
-    finally:
-        consumer.close()
 
 
 def _topic_status(consumer: Consumer, topic: str) -> list[PartitionStatus]:

@@ -28,9 +28,13 @@ def status(group: Group = "lakehouse", as_json: AsJson = False) -> None:
     if as_json:
         print_json({"partitions": partitions, "landed": landed})
         return
-    columns = {"topic": "left", "partition": "right", "committed": "right", "end": "right"}
-    rows = [[p.topic, p.partition, p.committed, p.end, p.lag] for p in partitions]
-    print_table(make_console(), columns | {"lag": "right"}, rows)
+    if partitions:
+        columns = {"topic": "left", "partition": "right", "committed": "right", "end": "right"}
+        rows = [[p.topic, p.partition, p.committed, p.end, p.lag] for p in partitions]
+        print_table(make_console(), columns | {"lag": "right"}, rows)
+        typer.echo()
+    else:
+        typer.echo("The broker has none of the topics yet. Next: lake stream run\n")
     columns = {"raw table": "left", "commits": "right", "newest (UTC)": "left"}
     print_table(
         make_console(),
@@ -56,6 +60,9 @@ def dlq_show(
     ]
     if as_json:
         print_json([_letter(letter) for letter in found])
+        return
+    if not found:
+        typer.echo("No rejected records have landed.")
         return
     rows = [
         [

@@ -2,6 +2,7 @@
 
 import logging
 import sys
+import warnings
 from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Annotated
@@ -32,7 +33,9 @@ def run(
     ] = 0.0,
 ) -> None:
     """Count minutes and land every record, until Ctrl-C or SIGTERM."""
-    from streaming.app import RunOptions, StreamApp
+    with warnings.catch_warnings(record=True):
+        # Quix imports a package that warns of a package that nobody here uses.
+        from streaming.app import RunOptions, StreamApp
     from streaming.brokers import EMBEDDED_LIMITS, open_broker
     from streaming.live import LiveView, MinuteBoard
     from streaming.outages import through_outages

@@ -1,8 +1,14 @@
 #!/bin/sh
 # Stops the Kafka that up.sh started; its data stays. Usage: down.sh [FOLDER]
 set -eu
-folder=${1:-"$(cd "$(dirname "$0")/../.." && pwd)/data/kafka"}
-[ -f "$folder/pid" ] || { echo "kafka-down: not running"; exit 0; }
+here=$(cd "$(dirname "$0")" && pwd)
+folder=${1:-"$here/../../data/kafka"}
+[ -d "$folder" ] && folder=$(cd "$folder" && pwd)
+if ! "$here/runs.sh" "$folder"; then
+    rm -f "$folder/pid"
+    echo "No Kafka of \`make kafka-up\` runs."
+    exit 0
+fi
 pid=$(cat "$folder/pid")
 kill "$pid" 2>/dev/null || true
 tries=0
@@ -12,4 +18,4 @@ while kill -0 "$pid" 2>/dev/null; do
     sleep 0.5
 done
 rm -f "$folder/pid"
-echo "kafka-down: stopped"
+echo "Kafka is stopped; its data stays in $folder."

@@ -7,21 +7,38 @@ root=$(cd "$here/../.." && pwd)
 folder=${1:-"$root/data/kafka"}
 port=${2:-9092}
 
-for tool in java mvn; do
-    command -v "$tool" >/dev/null || {
-        echo "kafka-up: $tool is missing. Next: install Java 17 and Maven, or run" \
-            "\`docker compose up -d --wait kafka\`." >&2
-        exit 1
-    }
+fail() {
+    echo "Error: $1. Next: $2." >&2
+    exit 1
+}
+listens() {
+    python3 -c "import socket; socket.create_connection(('127.0.0.1', $1), 1).close()" 2>/dev/null
+}
+
+case $port in
+*[!0-9]*) fail "$port is no port" "give a number above 1024" ;;
+esac
+for tool in java mvn python3; do
+    command -v "$tool" >/dev/null || fail "$tool is missing" \
+        "install Java 17, Maven and Python, or run \`docker compose up -d --wait kafka\`"
 done
+version=$(java -version 2>&1 | sed -n 's/.* version "\([0-9]*\).*/\1/p')
+[ "${version:-0}" -ge 17 ] || fail "Kafka needs Java 17 or newer, this is ${version:-unknown}" \
+    "install it, or run \`docker compose up -d --wait kafka\`"
 mkdir -p "$folder"
-if [ -f "$folder/pid" ] && kill -0 "$(cat "$folder/pid")" 2>/dev/null; then
-    echo "kafka-up: runs already, pid $(cat "$folder/pid")"
+folder=$(cd "$folder" && pwd)
+if "$here/runs.sh" "$folder"; then
+    echo "Apache Kafka runs already on 127.0.0.1:$(cat "$folder/port")."
     exit 0
 fi
+for wanted in "$port" $((port + 1)); do
+    ! listens "$wanted" || fail "port $wanted is in use" \
+        "end the other program, or run \`make kafka-up LAKE_KAFKA_PORT=$((port + 100))\`"
+done
 if [ ! -f "$folder/libs/.complete" ]; then
     mvn -q -B -f "$here/pom.xml" dependency:copy-dependencies -DincludeScope=runtime \
-        -DoutputDirectory="$folder/libs"
+        "-DoutputDirectory=$folder/libs" >"$folder/maven.log" 2>&1 ||
+        fail "Maven could not fetch Kafka" "read $folder/maven.log"
     touch "$folder/libs/.complete"
 fi
 sed -e "s|@PORT@|$port|g" -e "s|@CONTROLLER@|$((port + 1))|g" -e "s|@LOGS@|$folder/log|g" \
@@ -36,21 +53,18 @@ if [ ! -f "$folder/log/meta.properties" ]; then
     kafka kafka.tools.StorageTool format -t "$(kafka kafka.tools.StorageTool random-uuid)" \
         -c "$folder/server.properties" >/dev/null
 fi
-# exec: the pid must be the broker's, not a shell's.
+# Not by the function above: the pid must be the broker's, not a shell's.
 nohup java -Xms256m -Xmx512m "-Dlog4j2.configurationFile=$here/log4j2.properties" \
     -cp "$folder/libs/*" kafka.Kafka "$folder/server.properties" >"$folder/server.log" 2>&1 &
 echo $! >"$folder/pid"
-listens() {
-    python3 -c "import socket; socket.create_connection(('127.0.0.1', $port), 1).close()" 2>/dev/null
-}
+echo "$port" >"$folder/port"
 tries=0
-until listens; do
+until listens "$port"; do
     tries=$((tries + 1))
-    if [ "$tries" -gt 120 ] || ! kill -0 "$(cat "$folder/pid")" 2>/dev/null; then
-        echo "kafka-up: Kafka does not listen on port $port. Next: read $folder/server.log." >&2
-        exit 1
+    if [ "$tries" -gt 120 ] || ! "$here/runs.sh" "$folder"; then
+        fail "Kafka does not listen on port $port" "read $folder/server.log"
     fi
     sleep 0.5
 done
-echo "kafka-up: Apache Kafka listens on 127.0.0.1:$port."
+echo "Apache Kafka listens on 127.0.0.1:$port."
 echo "Next: export LAKE_KAFKA_BOOTSTRAP=127.0.0.1:$port"

@@ -30,6 +30,9 @@ from streaming.config import SECOND_US, StreamConfig
 from streaming.readings import CLEAN
 from streaming.topics import ensure_topics
 
+KAFKA = pytest.param("kafka", marks=pytest.mark.kafka)
+SLOW_EMBEDDED = pytest.param("embedded", marks=pytest.mark.slow)
+
 
 def reading(stream: StreamConfig, device: str, at_us: int, **change: object) -> bytes:
     stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(at_us // SECOND_US))
@@ -39,11 +42,12 @@ def reading(stream: StreamConfig, device: str, at_us: int, **change: object) -> 
     return orjson.dumps(fields | change)
 
 
+@pytest.mark.parametrize("broker", ["embedded", KAFKA], indirect=True)
 def test_everything_sent_is_landed_and_counted_exactly(broker: Broker, tmp_path: Path) -> None:
     streams = own_streams()
     ensure_topics(broker, streams)
     acknowledged = send_readings(broker, streams, 4000)
-    app = run_app(tmp_path, broker, streams)
+    app = run_app(tmp_path, broker, streams, idle=3)
     assert_exact(tmp_path, broker, streams, 4000)
     for stream in streams:
         counts = app.outcomes[stream.name]
@@ -54,6 +58,7 @@ def test_everything_sent_is_landed_and_counted_exactly(broker: Broker, tmp_path:
     assert [found.problem for found in verify(tmp_path / "data" / "raw") if found.problem] == []
 
 
+@pytest.mark.parametrize("broker", [SLOW_EMBEDDED, KAFKA], indirect=True)
 def test_nothing_that_can_be_sent_stops_the_application(broker: Broker, tmp_path: Path) -> None:
     (stream,) = own_streams(("power",))
     ensure_topics(broker, [stream])
