@@ -32,8 +32,8 @@ _BOOTSTRAP = "LAKE_KAFKA_BOOTSTRAP"
 _NO_PROPERTIES = {_BOOTSTRAP, "LAKE_KAFKA_PORT"}
 _HOST_STARTS_SECONDS = 15.0
 EMBEDDED_LIMITS = (
-    "in-process broker: for demonstrations only; it forgets all when its host ends "
-    "and keeps 5 MiB a partition"
+    "The in-process broker is for demonstrations: it forgets all when its host ends\n"
+    "and keeps 5 MiB a partition."
 )
 
 

@@ -85,10 +85,11 @@ def minute_line(config: StreamConfig, start_us: int, minute: ClosedMinute) -> st
         f"{measure.name} {total / MICRO / minute.events:.2f}"
         for measure, total in zip(config.measures, minute.sums, strict=False)
     )
-    again = f", {minute.duplicates:,} duplicates" if minute.duplicates else ""
+    again = f", {minute.duplicates:,} sent again" if minute.duplicates else ""
+    several = "s" if minute.devices > 1 else ""
     return (
         f"{config.name} {moment:%Y-%m-%d %H:%M} UTC: {minute.events:,} readings of "
-        f"{minute.devices:,} devices{again}; average {means}"
+        f"{minute.devices:,} device{several}{again}; average {means}"
     )
 
 

@@ -35,4 +35,4 @@ def say_embedded(broker: "Broker") -> None:
     from streaming.brokers import EMBEDDED_LIMITS
 
     if broker.is_embedded:
-        typer.echo(f"Using the {EMBEDDED_LIMITS}.", err=True)
+        typer.echo(EMBEDDED_LIMITS, err=True)

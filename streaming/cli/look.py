@@ -1,6 +1,7 @@
 """``lake stream status`` and ``dlq``: how far the stream is, and what it rejected."""
 
 from contextlib import ExitStack
+from textwrap import wrap
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -12,6 +13,7 @@ from streaming.cli.common import AsJson, Group, Names, chosen_streams, say_embed
 if TYPE_CHECKING:
     from streaming.dead_letters import DeadLetter
 
+_SHOWN = 76
 Reason = Annotated[str | None, typer.Option(help="Only those rejected for this reason.")]
 
 
@@ -64,17 +66,12 @@ def dlq_show(
     if not found:
         typer.echo("No rejected records have landed.")
         return
-    rows = [
-        [
-            f"{letter.topic}/{letter.partition}/{letter.offset}",
-            moment_text(letter.broker_at),
-            ", ".join(letter.reasons),
-            repr(letter.payload)[2:42] if letter.payload is not None else None,
-        ]
-        for letter in found
-    ]
-    columns = dict.fromkeys(("record", "broker time (UTC)", "reasons", "payload"), "left")
-    print_table(make_console(), columns, rows)
+    for letter in found:
+        place = f"{letter.topic}/{letter.partition}/{letter.offset}"
+        reasons = ", ".join(letter.reasons)
+        typer.echo(f"{place:<26} {moment_text(letter.broker_at)} UTC  {reasons}")
+        payload = "no value" if letter.payload is None else repr(letter.payload)[2:-1]
+        typer.echo(f"    {payload if len(payload) <= _SHOWN else payload[: _SHOWN - 3] + '...'}")
 
 
 def dlq_replay(
@@ -98,11 +95,13 @@ def dlq_replay(
             sender = stack.enter_context(Sender(broker))
         for stream in chosen_streams(names):
             done = replay_letters(settings, stream, sender, reason=reason, rekey=rekey)
-            still = ", ".join(f"{name} {count:,}" for name, count in done.still.most_common())
             typer.echo(
                 f"{stream.name}: {done.sent:,} {'to send' if dry_run else 'sent'}, "
-                f"{done.landed:,} there already, still invalid: {still or 'none'}"
+                f"{done.landed:,} there already, {done.still.total():,} still invalid"
             )
+            causes = ", ".join(f"{name} {count:,}" for name, count in done.still.most_common())
+            for line in wrap(causes, _SHOWN):
+                typer.echo(f"    {line}")
 
 
 def _letter(letter: "DeadLetter") -> dict[str, Any]:

@@ -58,8 +58,10 @@ def run(
             stop_when_idle=until_idle,
         )
         board = MinuteBoard()
-        limits = f" ({EMBEDDED_LIMITS})" if broker.is_embedded else ""
-        typer.echo(f"Reading {_topics(streams)} at {broker.bootstrap}{limits}. End it with Ctrl-C.")
+        typer.echo(f"Reading {_topics(streams)} at {broker.bootstrap}.")
+        if broker.is_embedded:
+            typer.echo(EMBEDDED_LIMITS)
+        typer.echo("End it with Ctrl-C.")
 
         def attempt() -> StreamApp:
             app = StreamApp(settings, broker, streams, options, board.on_final)
@@ -68,7 +70,7 @@ def run(
 
         app = through_outages(attempt)
     total = sum(sum(counts.values()) for counts in app.outcomes.values())
-    typer.echo(f"Ended: {total:,} records read, landed and committed. Next: dbt build")
+    typer.echo(f"Ended: {total:,} records read, landed and committed. Next: lake build")
 
 
 def _run_shown(app: "StreamApp", view: "LiveView") -> None:

@@ -47,7 +47,8 @@ def test_two_terminals(environment: dict[str, str], tmp_path: Path) -> None:
     try:
         assert running.stdout is not None
         first = running.stdout.readline()
-        assert "in-process broker" in first
+        assert first.startswith("Reading sensor_topic and sensor_readings_raw at ")
+        assert "in-process broker" in running.stdout.readline()
         ledger = tmp_path / "ledger.jsonl"
         sent = lake(
             environment,
@@ -74,6 +75,10 @@ def test_two_terminals(environment: dict[str, str], tmp_path: Path) -> None:
         letters = json.loads(lake(environment, "dlq", "show", "--json").stdout)
         assert {letter["stream"] for letter in letters} == {"power", "climate"}
         assert all(letter["reasons"] for letter in letters)
+        shown = lake(environment, "dlq", "show", "power", "--limit", "2").stdout.splitlines()
+        assert shown[0].startswith("sensor_topic/")
+        assert len(shown) == 4
+        assert max(map(len, shown)) <= 80
         again = lake(environment, "dlq", "replay", "--rekey", "--dry-run")
         assert "still invalid" in again.stdout
     finally:
