@@ -45,6 +45,15 @@ def measure_idle_extract(clone: Path, runs: int) -> list[str]:
     return [row("idle lake extract", f"{seconds:.2f} s", "2 s", holds=seconds <= 2)]
 
 
+def measure_rollback(clone: Path, runs: int) -> list[str]:
+    """``lake rollback`` to the version before and back to the newest, as commands."""
+    lake = str(clone / ".venv" / "bin" / "lake")
+    newest = list_versions(Settings(root=clone))[0].id
+    ways = [run([lake, "rollback", *to], cwd=clone) for _ in range(runs) for to in ([], [newest])]
+    seconds = median([way.seconds for way in ways])
+    return [row("lake rollback", f"{seconds:.2f} s", "1 s", holds=seconds <= 1)]
+
+
 def measure_build_with_publishing(clone: Path, runs: int) -> list[str]:
     """A full ``dbt build`` that publishes against the same one that does not, in turn."""
     dbt = [str(clone / ".venv" / "bin" / "dbt"), "build", "--full-refresh"]
@@ -113,6 +122,7 @@ def main() -> None:
         for measured in (
             lambda: measure_demo(clone),
             lambda: measure_idle_extract(clone, arguments.runs),
+            lambda: measure_rollback(clone, arguments.runs),
             lambda: measure_build_with_publishing(clone, arguments.runs),
             lambda: measure_publishing(folder / "large", arguments.rows),
         ):

@@ -80,7 +80,9 @@ class Plugin(BasePlugin):
             )
         sources = [(source, table) for source, table in request["sources"]]
         with self._connection.cursor() as cursor:
-            fresh = ledger.freeze_commits(cursor, _settings().raw_dir, sources)
+            fresh = ledger.freeze_commits(
+                cursor, _settings().raw_dir, sources, is_full_refresh=request["full_refresh"]
+            )
             ledger.start_run(cursor, request["selected"])
         self._started = True
         return f"{fresh} new raw commits" if fresh else "no new raw commit"

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from lakehouse.raw import CommitInfo, RawTable
+from lakehouse.raw import CommitInfo, RawTable, verify_commit
 
 if TYPE_CHECKING:
     import duckdb
@@ -79,19 +79,25 @@ def freeze_commits(
     connection: "duckdb.DuckDBPyConnection",
     raw_dir: Path,
     sources: Iterable[tuple[str, str]],
+    *,
+    is_full_refresh: bool = False,
 ) -> int:
     """Record which raw commits this run reads: all models of a run see the same ones.
+
+    What is read for the first time, or again, is proven by its checksums before: DuckDB does not
+    look at them, and would turn a flipped bit into a wrong value.
 
     Args:
         connection: The build file.
         raw_dir: The raw layer.
         sources: Pairs of source and table name.
+        is_full_refresh: The run reads old commits again.
 
     Returns:
         How many commits are new.
 
     Raises:
-        RawFileError: A new commit is damaged; nothing is recorded.
+        RawFileError: A commit that is to be read is damaged; nothing is recorded.
     """
     known = {
         (source, table, batch_id): is_present
@@ -107,7 +113,9 @@ def freeze_commits(
             key = (source, name, path.stem)
             present.add(key)
             if key not in known:
-                fresh.append(_commit_row(table.read(path), path.relative_to(raw_dir)))
+                fresh.append(_commit_row(verify_commit(table, path), path.relative_to(raw_dir)))
+            elif is_full_refresh:
+                verify_commit(table, path)
     changed = [key for key, was_present in known.items() if was_present != (key in present)]
     connection.begin()
     for key in changed:

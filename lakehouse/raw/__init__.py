@@ -7,6 +7,7 @@ rows mean: extractors and streams decide that, dbt reads them.
 from lakehouse.raw.commits import CommitInfo, RawTable, new_batch_id, raw_tables
 from lakehouse.raw.errors import RawFileError
 from lakehouse.raw.schema import META_FIELDS, raw_schema, schema_hash
+from lakehouse.raw.verify import verify_commit
 from lakehouse.raw.writer import CommitWriter, remove_orphans
 
 __all__ = [
@@ -20,4 +21,5 @@ __all__ = [
     "raw_tables",
     "remove_orphans",
     "schema_hash",
+    "verify_commit",
 ]

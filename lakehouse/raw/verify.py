@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from lakehouse.errors import LakeError
@@ -42,9 +43,8 @@ def verify_commit(table: RawTable, path: Path) -> CommitInfo:
             if schema_hash(file.schema_arrow) != info.schema_hash:
                 raise RawFileError(path, "its columns are not those its footer names")
             for batch in file.iter_batches():
-                operations = batch.column("_op").to_pylist()
-                upserts += operations.count("upsert")
-                if set(batch.column("_batch_id").to_pylist()) - {info.batch_id}:
+                upserts += pc.sum(pc.equal(batch.column("_op"), "upsert")).as_py() or 0
+                if not pc.all(pc.equal(batch.column("_batch_id"), info.batch_id)).as_py():
                     raise RawFileError(path, "it holds rows of another batch")
     except (pa.ArrowException, OSError, KeyError) as error:
         raise RawFileError(path, str(error).splitlines()[0]) from error

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import duckdb
+import pyarrow.parquet as pq
 import pytest
 from support.tiny_project import Tiny, wait_until
 
@@ -143,6 +144,27 @@ def test_a_damaged_commit_stops_the_build_and_names_file_and_next_command(tiny: 
     bad.write_bytes(b"PAR1 nonsense")
     output = tiny.dbt("build", fails=True)
     assert f"lake raw set-aside {bad.stem}" in output
+    assert published_ids(tiny) == [1]
+
+
+def flip_a_bit(commit: Path) -> None:
+    """Change a value so that nothing but a checksum can tell."""
+    ids = pq.ParquetFile(commit).metadata.row_group(0).column(0)
+    content = bytearray(commit.read_bytes())
+    content[ids.data_page_offset + ids.total_compressed_size - 1] ^= 1
+    commit.write_bytes(content)
+
+
+def test_a_flipped_bit_is_found_before_it_is_read(tiny: Tiny) -> None:
+    old = tiny.land(1)
+    tiny.dbt("build")
+    flip_a_bit(old)
+    output = tiny.dbt("build", "--full-refresh", fails=True)
+    assert f"lake raw set-aside {old.stem}" in output
+    new = tiny.land(2)
+    flip_a_bit(new)
+    output = tiny.dbt("build", fails=True)
+    assert f"lake raw set-aside {new.stem}" in output
     assert published_ids(tiny) == [1]
 
 

@@ -13,6 +13,7 @@
             'selected': selected_resources,
             'sources': sources,
             'empty': true if (flags.EMPTY or flags.SAMPLE) else false,
+            'full_refresh': true if flags.FULL_REFRESH else false,
         } -%}
         {{- call_kernel('lake_run_start', request) -}}
     {%- endif -%}
