@@ -10,9 +10,11 @@ import sys
 import time
 from collections.abc import Sequence
 from itertools import takewhile
+from pathlib import Path
 
 from lakehouse.demo import DemoContext, DemoStep
 from lakehouse.errors import LakeError
+from lakehouse.settings import Settings
 
 _COMMAND = "import sys; from lakehouse.cli.main import main; sys.exit(main())"
 _EVENT_SECONDS = 600
@@ -25,7 +27,7 @@ def steps() -> Sequence[DemoStep]:
     running = _Running()
     return (
         DemoStep("Start the stream", running.start, "first build"),
-        DemoStep("Send ten minutes of readings", running.send, "first build"),
+        DemoStep("Send readings", running.send, "first build"),
         DemoStep("Let the minutes close", running.close, "second build"),
     )
 
@@ -36,13 +38,14 @@ class _Running:
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
         self._sent = 0
-        self._sent_at = 0.0
+        self._before = self._end_us = 0
 
     def start(self, context: DemoContext) -> str:
         from streaming.brokers import BrokerError, open_broker
 
+        self._before = _landed_rows(context.settings)
         environment = {**os.environ, "LAKE_ROOT": str(context.settings.root)}
-        log = context.settings.state_dir / "stream" / "demo.log"
+        log = _log(context.settings)
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("wb") as output:
             self._process = subprocess.Popen(
@@ -60,24 +63,24 @@ class _Running:
                     return f"reading from {where}"
             except BrokerError:
                 time.sleep(0.2)
-        raise LakeError("the stream did not start", f"read {log}")
+        raise _failure(context.settings)
 
     def send(self, context: DemoContext) -> str:
         from streaming.brokers import open_broker
-        from streaming.config import SECOND_US, STREAMS
+        from streaming.config import MINUTE_US, SECOND_US, STREAMS
         from streaming.producer import Sender, interleave, send_paced
         from streaming.readings import Dirt, readings
         from streaming.topics import ensure_topics
 
-        start_us = time.time_ns() // 1000 - _EVENT_SECONDS * SECOND_US
-        end_us = start_us + _EVENT_SECONDS * SECOND_US
+        # Whole minutes that are over: only then can the last one become final while we wait.
+        end_us = self._end_us = (time.time_ns() // 1000 // MINUTE_US - 1) * MINUTE_US
         sources = [
             (
                 stream,
                 readings(
                     stream,
                     seed=context.seed,
-                    start_us=start_us,
+                    start_us=end_us - _EVENT_SECONDS * SECOND_US,
                     rate=_RATES[name],
                     devices=3,
                     dirt=Dirt(),
@@ -90,26 +93,28 @@ class _Running:
             ensure_topics(broker, STREAMS.values())
             with Sender(broker) as sender:
                 send_paced(sender, messages, speed=0)
-        self._sent, self._sent_at = sender.sent.total, time.monotonic()
-        return f"{self._sent:,} readings, one in twelve of them dirty, late or twice"
+        self._sent = sender.sent.total
+        return f"{self._sent:,} of ten minutes, some dirty, late or twice"
 
     def close(self, context: DemoContext) -> str:
-        # A silent device's last minute is final after idle time, grace and a margin; the build in
-        # between has usually taken longer.
-        time.sleep(max(0.0, self._sent_at + 25 - time.monotonic()))
+        until = time.monotonic() + _PATIENCE
+        while True:
+            minutes, still_open = _minutes(context.settings, self._end_us)
+            landed = _landed_rows(context.settings) - self._before
+            if landed >= self._sent and minutes and not still_open:
+                break
+            if self._process is None or self._process.poll() is not None:
+                raise _failure(context.settings)
+            if time.monotonic() > until:
+                raise LakeError(
+                    f"{landed:,} of {self._sent:,} readings landed, {still_open:,} minutes are"
+                    " still open",
+                    "end other `lake stream run` of this checkout, or read"
+                    f" {_log(context.settings)}",
+                )
+            time.sleep(0.5)
         self._end()
-        from lakehouse.raw import RawTable
-        from streaming.config import STREAMS
-        from streaming.landing import SOURCE
-
-        counted = 0
-        for stream in STREAMS.values():
-            table = RawTable(context.settings.raw_dir, SOURCE, stream.events_table)
-            counted += sum(info.rows for info in table.infos())
-        if counted < self._sent:
-            log = context.settings.state_dir / "stream" / "demo.log"
-            raise LakeError(f"{counted:,} of {self._sent:,} readings landed", f"read {log}")
-        return f"{counted:,} records landed, every minute final"
+        return f"{landed:,} records landed, {minutes:,} minutes, all final"
 
     def _end(self) -> None:
         process = self._process
@@ -121,3 +126,57 @@ class _Running:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+
+def _log(settings: Settings) -> Path:
+    return settings.state_dir / "stream" / "demo.log"
+
+
+def _failure(settings: Settings) -> LakeError:
+    log = _log(settings)
+    said = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    return LakeError(f"`lake stream run` ended: {' '.join(said[-1:])}", f"read {log}")
+
+
+def _landed_rows(settings: Settings) -> int:
+    from lakehouse.raw import RawTable
+    from streaming.config import STREAMS
+    from streaming.landing import SOURCE
+
+    tables = [RawTable(settings.raw_dir, SOURCE, each.events_table) for each in STREAMS.values()]
+    return sum(info.rows for table in tables for info in table.infos())
+
+
+_MINUTES = """
+with minute as (
+    select log_id, _batch_id, is_final
+    from read_parquet(?, hive_partitioning = false)
+    where window_end <= make_timestamptz(?)
+    qualify row_number() over (
+        partition by log_id, device, window_start order by version desc, is_final desc
+    ) = 1
+)
+
+select count(*), count(*) filter (where not is_final)
+from minute
+where log_id = (select arg_max(log_id, _batch_id) from minute)
+"""
+"""A demo that was interrupted left open minutes of a log that nobody reads any more."""
+
+
+def _minutes(settings: Settings, end_us: int) -> tuple[int, int]:
+    """How many minutes up to a moment have landed, and how many of them are not final."""
+    import duckdb
+
+    from lakehouse.raw import RawTable
+    from streaming.config import STREAMS
+    from streaming.landing import SOURCE
+
+    minutes = still_open = 0
+    for stream in STREAMS.values():
+        table = RawTable(settings.raw_dir, SOURCE, stream.windows_table)
+        if files := [str(path) for path in table.commits()]:
+            with duckdb.connect() as db:
+                ((landed, not_final),) = db.execute(_MINUTES, [files, end_us]).fetchall()
+            minutes, still_open = minutes + landed, still_open + not_final
+    return minutes, still_open
