@@ -43,11 +43,13 @@ class DbtGraph:
         manifest: As dbt wrote it.
         assets: Unique id of each model, seed and snapshot to its asset.
         checks: Unique id of each data test and unit test to its check.
+        sources: Unique id of each source table to its key.
     """
 
     manifest: Manifest
     assets: Mapping[str, dg.AssetSpec]
     checks: Mapping[str, dg.AssetCheckSpec]
+    sources: Mapping[str, dg.AssetKey]
 
     def node(self, unique_id: str) -> Node:
         """A model, test, source or unit test by its unique id."""
@@ -77,16 +79,16 @@ def build_graph(manifest: Manifest) -> DbtGraph:
         for unique_id, node in manifest["nodes"].items()
         if _is_table(node)
     }
-    keys = {unique_id: spec.key for unique_id, spec in assets.items()}
-    keys |= {
+    sources = {
         unique_id: translator.get_asset_key(source)
         for unique_id, source in manifest["sources"].items()
     }
+    keys = {unique_id: spec.key for unique_id, spec in assets.items()} | sources
     tests = {k: n for k, n in manifest["nodes"].items() if n["resource_type"] == "test"}
     tests |= manifest.get("unit_tests", {})
     placing = _Placing(manifest, keys, _depths(manifest))
     checks = {unique_id: placing.check(unique_id, test) for unique_id, test in tests.items()}
-    return DbtGraph(manifest, assets, checks)
+    return DbtGraph(manifest, assets, checks, sources)
 
 
 def is_blocking(test: Node) -> bool:

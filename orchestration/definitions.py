@@ -13,7 +13,7 @@ from orchestration.dbt_graph import build_graph
 from orchestration.dbt_manifest import load_manifest
 from orchestration.jobs import build_jobs
 from orchestration.publish_asset import build_publish_asset
-from orchestration.raw_assets import build_raw_assets
+from orchestration.raw_assets import build_raw_assets, external_raw_assets
 
 
 def build_definitions(settings: Settings) -> dg.Definitions:
@@ -30,7 +30,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
     dbt = build_dbt_assets(settings, graph)
     published = build_publish_asset(settings, graph.keys_in_schemas(_public_schemas(settings)))
     assets = dg.Definitions(
-        assets=[raw, dbt, published],
+        assets=[raw, dbt, published, *external_raw_assets(graph, raw.keys)],
         # One process a run: with several, each step pays seconds of imports for minutes of nothing
         # to gain, as dbt runs its models in parallel by itself.
         executor=dg.in_process_executor,

@@ -1,10 +1,10 @@
-"""The raw layer as assets: one for each table of ``ingest/sources.yml``.
+"""The raw layer as assets: one for each table of ``ingest/sources.yml``, and those others land.
 
 Here belongs calling the extractor for the selected tables and showing its report. Here does not
 belong how rows are found.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 import dagster as dg
@@ -14,6 +14,7 @@ from ingest.postgres import ExtractionError, ExtractReport, extract_tables
 from ingest.sources import TableSpec
 from lakehouse.raw import RawTable
 from lakehouse.settings import Settings
+from orchestration.dbt_graph import DbtGraph
 from orchestration.demo_source import seed_if_missing
 from orchestration.failures import retry_only_infrastructure
 
@@ -64,6 +65,27 @@ def build_raw_assets(settings: Settings, tables: Sequence[TableSpec]) -> dg.Asse
                 raise failure
 
     return extract
+
+
+def external_raw_assets(graph: DbtGraph, extracted: Collection[dg.AssetKey]) -> list[dg.AssetSpec]:
+    """The raw tables that dbt reads and no operation here writes: `lake stream run` lands streams.
+
+    They are shown upstream of their models and cannot be materialized.
+
+    Args:
+        graph: The dbt project.
+        extracted: The raw tables that have an operation.
+    """
+    return [
+        dg.AssetSpec(
+            key,
+            group_name="raw",
+            kinds={"kafka", "parquet"},
+            description=f"{graph.node(unique_id)['description']} `lake stream run` lands them.",
+        )
+        for unique_id, key in graph.sources.items()
+        if key not in extracted
+    ]
 
 
 def describe(settings: Settings, table: TableSpec, report: ExtractReport) -> dict[str, Any]:

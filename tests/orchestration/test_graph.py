@@ -11,7 +11,15 @@ from lakehouse.settings import Settings
 from orchestration.dbt_graph import DbtGraph, build_graph, is_blocking
 from orchestration.definitions import build_definitions
 from orchestration.raw_assets import raw_key
+from streaming.config import STREAMS
+from streaming.landing import SOURCE
 
+STREAM_TABLES = {
+    (SOURCE, table)
+    for stream in STREAMS.values()
+    for table in (stream.events_table, stream.windows_table)
+}
+STREAM_KEYS = {dg.AssetKey(["raw", *table]) for table in STREAM_TABLES}
 SNAPSHOT = Path(__file__).with_name("asset_keys.txt")
 
 
@@ -44,11 +52,11 @@ def test_every_dependency_is_an_asset(specs: dict[dg.AssetKey, dg.AssetSpec]) ->
 def test_table_list_dbt_sources_and_raw_assets_are_the_same(
     graph: DbtGraph, specs: dict[dg.AssetKey, dg.AssetSpec]
 ) -> None:
-    listed = {(table.source, table.name) for table in load_sources()}
+    listed = {(table.source, table.name) for table in load_sources()} | STREAM_TABLES
     sources = graph.manifest["sources"].values()
     assert {(source["source_name"], source["name"]) for source in sources} == listed
     raw = {key for key, spec in specs.items() if spec.group_name == "raw"}
-    assert raw == {raw_key(table) for table in load_sources()}
+    assert raw == {raw_key(table) for table in load_sources()} | STREAM_KEYS
     read = {dep.asset_key for spec in specs.values() for dep in spec.deps}
     assert raw <= read, "every raw table is read by a model"
 
@@ -85,9 +93,23 @@ def test_jobs_select_load_transform_and_everything(definitions: dg.Definitions) 
         return set(definitions.resolve_job_def(job).asset_layer.executable_asset_keys)
 
     raw = {raw_key(table) for table in load_sources()}
+    every = set(definitions.resolve_asset_graph().get_all_asset_keys())
     assert keys("load_raw") == raw
-    assert keys("de_batch_pipeline") == set(definitions.resolve_asset_graph().get_all_asset_keys())
+    assert every > STREAM_KEYS
+    assert keys("de_batch_pipeline") == every - STREAM_KEYS, "`lake stream run` lands those"
     assert keys("transform_warehouse") == keys("de_batch_pipeline") - raw
+
+
+def test_raw_tables_of_the_streams_can_be_seen_and_not_materialized(
+    definitions: dg.Definitions,
+) -> None:
+    graph = definitions.resolve_asset_graph()
+    assert graph.external_asset_keys == STREAM_KEYS
+    for key in STREAM_KEYS:
+        node = graph.get(key)
+        assert not node.is_executable
+        assert "lake stream run" in (node.description or "")
+        assert node.child_keys, "a model reads it"
 
 
 def test_the_schedule_is_daily_in_utc_and_off(definitions: dg.Definitions) -> None:

@@ -1,0 +1,11 @@
+{{ config(post_hook="{{ mark_consumed() }}") }}
+
+with
+
+landed as (
+
+    select * from {{ new_commits('stream', 'power_windows') }}
+
+)
+
+select * from landed
