@@ -94,7 +94,7 @@ class _Running:
             with Sender(broker) as sender:
                 send_paced(sender, messages, speed=0)
         self._sent = sender.sent.total
-        return f"{self._sent:,} of ten minutes, some dirty, late or twice"
+        return f"{self._sent:,} of ten minutes, some dirty or late"
 
     def close(self, context: DemoContext) -> str:
         until = time.monotonic() + _PATIENCE

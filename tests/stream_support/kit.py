@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import secrets
 import subprocess
 import sys
@@ -217,6 +218,16 @@ def assert_exact(root: Path, broker: Broker, streams: list[StreamConfig], sent: 
         assert landed_dead(root, stream) == dead
         total += len(outcomes)
     assert total == sent
+
+
+def corrupt(state: Path, chance: random.Random, files: int) -> None:
+    """Flip bytes in some of the state store's files."""
+    found = sorted(path for path in state.rglob("*") if path.suffix in (".sst", ".log"))
+    for path in chance.sample(found, min(files, len(found))):
+        data = bytearray(path.read_bytes())
+        for _ in range(min(20, len(data))):
+            data[chance.randrange(len(data))] ^= 0xFF
+        path.write_bytes(data)
 
 
 def start_victim(

@@ -1,6 +1,8 @@
 """The application on a broker: exact, never stopped by a record, final once, sparing with files."""
 
 import json
+import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,6 +13,7 @@ import orjson
 import pytest
 from stream_support.kit import (
     assert_exact,
+    corrupt,
     landed_dead,
     landed_outcomes,
     now_us,
@@ -102,8 +105,10 @@ def test_each_minute_is_final_once_and_a_replay_says_the_same(
     (stream,) = own_streams(("climate",))
     ensure_topics(broker, [stream])
     start = now_us() // 60_000_000 * 60_000_000 - 400 * SECOND_US
-    send_readings(broker, [stream], 180 * 4, dirt=CLEAN, rate=4, devices=4, start_us=start)
+    send_readings(broker, [stream], 180 * 4, dirt=CLEAN, rate=4, devices=3, start_us=start)
     sent = time.monotonic()
+    used = {record.partition() for record in topic_records(broker, stream.topic)}
+    assert len(used) < stream.partitions, "one partition is to be silent"
     told: list[tuple[str, int, int]] = []
 
     def on_final(_: object, device: str, window: object) -> None:
@@ -170,15 +175,18 @@ def test_a_full_disk_pauses_and_loses_nothing(
     assert_exact(tmp_path, broker, [stream], 1500)
 
 
-def test_a_lost_state_is_rebuilt(broker: Broker, tmp_path: Path) -> None:
-    import shutil
-
+@pytest.mark.parametrize("damage", ["deleted", "corrupt"])
+def test_a_lost_state_is_rebuilt(broker: Broker, tmp_path: Path, damage: str) -> None:
     streams = own_streams()
     ensure_topics(broker, streams)
     start = now_us() - 300 * SECOND_US
     send_readings(broker, streams, 1001, start_us=start)
     run_app(tmp_path, broker, streams)
-    shutil.rmtree(tmp_path / "data" / "state" / "stream" / (broker.embedded_id or "kafka"))
+    state = tmp_path / "data" / "state" / "stream" / (broker.embedded_id or "kafka")
+    if damage == "deleted":
+        shutil.rmtree(state)
+    else:
+        corrupt(state, random.Random(1), files=1000)
     # The same readings again: only the state knows that they are duplicates.
     send_readings(broker, streams, 1001, start_us=start)
     app = run_app(tmp_path, broker, streams)

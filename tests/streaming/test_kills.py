@@ -5,7 +5,15 @@ import shutil
 from pathlib import Path
 
 import pytest
-from stream_support.kit import assert_exact, own_streams, run_app, send_readings, start_victim
+from stream_support.kit import (
+    assert_exact,
+    corrupt,
+    landed_outcomes,
+    own_streams,
+    run_app,
+    send_readings,
+    start_victim,
+)
 from stream_support.victim import BOUNDARIES
 
 from streaming.brokers import Broker
@@ -47,19 +55,8 @@ def kill_often(
         if spoil < 0.1:
             shutil.rmtree(state, ignore_errors=True)
         elif spoil < 0.2:
-            _corrupt(state, chance)
+            corrupt(state, chance, files=1)
     return sent
-
-
-def _corrupt(state: Path, chance: random.Random) -> None:
-    files = [path for path in state.rglob("*") if path.suffix in (".sst", ".log")]
-    if files:
-        path = chance.choice(sorted(files))
-        data = bytearray(path.read_bytes())
-        for _ in range(20):
-            if data:
-                data[chance.randrange(len(data))] ^= 0xFF
-        path.write_bytes(data)
 
 
 @pytest.mark.slow
@@ -80,4 +77,38 @@ def test_fifty_kills_on_a_real_broker(kafka: Broker, tmp_path: Path) -> None:
     sent = kill_often(tmp_path, kafka, streams, kills=50, events=120_000)
     assert sent == 120_000
     run_app(tmp_path, kafka, streams, idle=8)
+    assert_exact(tmp_path, kafka, streams, sent)
+
+
+@pytest.mark.slow
+@pytest.mark.kafka
+def test_the_other_instance_goes_on_when_one_is_killed(kafka: Broker, tmp_path: Path) -> None:
+    streams = own_streams()
+    ensure_topics(kafka, streams)
+    sent = kills = 0
+    for turn, boundary in enumerate(("mid-batch", "after-files", "before-offsets", "after-state")):
+        sent += sum(send_readings(kafka, streams, 3000, seed=turn).values())
+        # No static members here: the group notices the death and gives the partitions away.
+        pair = [
+            start_victim(
+                tmp_path,
+                kafka,
+                streams,
+                boundary=boundary if instance == turn % 2 else "none",
+                idle=15,
+                chance=0.5,
+                seed=turn,
+                rows=300,
+                instance=str(instance),
+            )
+            for instance in range(2)
+        ]
+        for victim in pair:
+            out, _ = victim.communicate(timeout=180)
+            assert victim.returncode in (0, -9), out
+            kills += victim.returncode == -9
+        assert pair[1 - turn % 2].returncode == 0
+        read = sum(len(landed_outcomes(tmp_path, stream)) for stream in streams)
+        assert read == sent, "the survivor did not read the dead one's partitions"
+    assert kills >= 2
     assert_exact(tmp_path, kafka, streams, sent)
