@@ -162,7 +162,7 @@ def verify_raw(as_json: _AsJson = False) -> None:
     if bad:
         raise LakeError(
             f"{len(bad)} of {len(results)} raw commits are damaged",
-            "run `lake raw set-aside BATCH` for each, then `lake extract`",
+            "run `lake raw set-aside BATCH` for each, then `lake extract` and `lake build`",
         )
 
 
@@ -177,7 +177,7 @@ def set_aside_raw(
 
     aside = set_aside(load_settings().raw_dir, batch)
     typer.echo(f"Set aside as {aside}")
-    typer.echo("Next: lake extract")
+    typer.echo("Next: lake extract, then lake build")
 
 
 def _show(reports: Sequence["ExtractReport"]) -> None:

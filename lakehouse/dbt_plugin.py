@@ -83,6 +83,8 @@ class Plugin(BasePlugin):
             fresh = ledger.freeze_commits(
                 cursor, _settings().raw_dir, sources, is_full_refresh=request["full_refresh"]
             )
+            if not request["full_refresh"]:
+                ledger.refuse_vanished_commits(cursor, request["readers"])
             ledger.start_run(cursor, request["selected"])
         self._started = True
         return f"{fresh} new raw commits" if fresh else "no new raw commit"

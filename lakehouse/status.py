@@ -4,7 +4,6 @@ Here belongs collecting facts, each from the place that owns it. Nothing here op
 or waits for anybody, so it can be asked at any time. Rendering is in ``lakehouse.cli.status``.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from lakehouse.locks import LockHolder, current_holder
 from lakehouse.publishing import NoVersionError, Version, current_version
-from lakehouse.publishing.publish import held_back_file
+from lakehouse.publishing.held_back import HeldBack, read_held_back
 from lakehouse.publishing.versions import rollback_note
 from lakehouse.raw import RawTable, raw_tables
 from lakehouse.settings import Settings
@@ -51,14 +50,6 @@ class SourceTable:
     def name(self) -> str:
         """Source and table."""
         return f"{self.source}.{self.table}"
-
-
-@dataclass(frozen=True, slots=True)
-class HeldBack:
-    """A build that was not published: since when, and node to dbt status."""
-
-    at: datetime
-    nodes: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,7 +105,7 @@ def collect(settings: Settings) -> Status:
         published_rows=rows,
         sources=tuple(_source(table, rows, commits) for table in raw_tables(settings.raw_dir)),
         builder=current_holder(settings.build_lock),
-        held_back=_held_back(settings),
+        held_back=read_held_back(settings),
     )
 
 
@@ -169,12 +160,3 @@ def _count_rows(connection: "duckdb.DuckDBPyConnection") -> dict[str, int]:
         row = connection.execute(f'select count(*) from "{schema}"."{table}"').fetchone()
         counts[f"{schema}.{table}"] = int(row[0]) if row else 0
     return counts
-
-
-def _held_back(settings: Settings) -> HeldBack | None:
-    try:
-        note = json.loads(held_back_file(settings).read_text(encoding="utf-8"))
-        nodes = {str(node["unique_id"]): str(node["status"]) for node in note["nodes"]}
-        return HeldBack(datetime.fromisoformat(note["at"]), nodes)
-    except (OSError, ValueError, KeyError, TypeError):
-        return None

@@ -9,6 +9,8 @@ from typing import Annotated
 
 import typer
 
+from lakehouse.cli.output import examples
+
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this layer.
@@ -16,7 +18,7 @@ def register(app: typer.Typer) -> None:
     Args:
         app: The ``lake`` command.
     """
-    app.command("ui")(ui)
+    app.command("ui", epilog=examples("lake ui", "lake ui --port 3001"))(ui)
 
 
 def ui(
@@ -28,11 +30,6 @@ def ui(
 
     It shows one graph of raw tables, models, tests and the published warehouse. Runs and schedules
     are kept in data/dagster. Ctrl-C stops everything.
-
-    \b
-    Examples:
-      lake ui
-      lake ui --port 3001
     """
     from lakehouse.locks import file_lock
     from lakehouse.settings import load_settings

@@ -4,20 +4,17 @@ Publishing happens at the end of ``dbt build``, however it was started. Here bel
 came of it. Here does not belong publishing.
 """
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
 import dagster as dg
 
 from lakehouse.publishing import Version, current_version, open_published
-from lakehouse.publishing.publish import held_back_file
+from lakehouse.publishing.held_back import name_nodes, read_held_back
 from lakehouse.settings import Settings
-from orchestration.dbt_build import short_name
 from orchestration.failures import retry_only_infrastructure
 
 KEY = dg.AssetKey("published_warehouse")
-_SHOWN_NODES = 5
 
 
 def build_publish_asset(
@@ -60,17 +57,15 @@ def refuse_if_held_back(settings: Settings) -> None:
     Raises:
         dg.Failure: The last build was held back.
     """
-    path = held_back_file(settings)
-    if not path.exists():
+    held_back = read_held_back(settings)
+    if held_back is None:
         return
-    note = json.loads(path.read_text(encoding="utf-8"))
-    nodes = [f"{short_name(node['unique_id'])} ({node['status']})" for node in note["nodes"]]
-    more = f" and {len(nodes) - _SHOWN_NODES} more" if len(nodes) > _SHOWN_NODES else ""
+    nodes = [f"- {name} ({status})" for name, status in held_back.nodes.items()]
     raise dg.Failure(
-        f"The build of {note['at']} was not published: {', '.join(nodes[:_SHOWN_NODES])}{more}. "
-        "Readers keep the version they have. Next: mend these and materialize them again, or run "
-        "`lake build`.",
-        metadata={"held_back_by": dg.MetadataValue.md("\n".join(f"- {node}" for node in nodes))},
+        f"The build of {held_back.at.isoformat()} was not published: "
+        f"{name_nodes(held_back.nodes)}. Readers keep the version they have. Next: mend these and "
+        "materialize them again, or run `lake build`.",
+        metadata={"held_back_by": dg.MetadataValue.md("\n".join(nodes))},
         allow_retries=False,
     )
 

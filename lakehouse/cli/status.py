@@ -117,15 +117,10 @@ def _head(found: "Status") -> dict[str, str]:
         )
     lines["Build file"] = f"held by {found.builder}" if found.builder else "free"
     if found.held_back:
-        nodes = [f"{_short(node)} ({status})" for node, status in found.held_back.nodes.items()]
-        more = f" and {len(nodes) - _SHOWN_NODES} more" if len(nodes) > _SHOWN_NODES else ""
+        from lakehouse.publishing.held_back import name_nodes
+
+        named = name_nodes(found.held_back.nodes, _SHOWN_NODES)
         lines["Held back"] = (
-            f"{age_text(found.held_back.at)} by {', '.join(nodes[:_SHOWN_NODES])}{more}. "
-            "Next: mend them and run `lake build`"
+            f"{age_text(found.held_back.at)} by {named}. Next: mend them and run `lake build`"
         )
     return lines
-
-
-def _short(unique_id: str) -> str:
-    parts = unique_id.split(".")
-    return parts[2] if len(parts) > 2 else unique_id

@@ -18,7 +18,7 @@ from lakehouse.demo.step import DemoContext, DemoStep
 from lakehouse.doctor import quick_checks, run_checks
 from lakehouse.errors import LakeError
 from lakehouse.progress import Advance, progress
-from lakehouse.publishing.publish import held_back_file
+from lakehouse.publishing.held_back import name_nodes, read_held_back
 from lakehouse.publishing.versions import current_path
 from lakehouse.settings import Settings
 
@@ -182,8 +182,9 @@ def _said_last(log: Path) -> str:
 
 
 def _refuse_held_back(settings: Settings) -> None:
-    note = held_back_file(settings)
-    if note.exists():
+    held_back = read_held_back(settings)
+    if held_back:
         raise LakeError(
-            "the build is green, but earlier red nodes hold publishing back", "run `lake status`"
+            f"the build is green, but publishing is held back by {name_nodes(held_back.nodes)}",
+            "mend it and run `lake build`",
         )

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from lakehouse.errors import LakeError
 from lakehouse.raw import CommitInfo, RawTable, verify_commit
 
 if TYPE_CHECKING:
@@ -36,6 +37,8 @@ would make these transactions conflict."""
 
 _GREEN = frozenset({"success", "pass", "warn", "no-op", "reused"})
 _RUNNING = "interrupted"
+SKIPPED = "skipped"
+"""dbt's word for a node that did not run because another one failed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +69,9 @@ class Blocker:
 
     @property
     def name(self) -> str:
-        """The node's short name."""
-        return self.unique_id.split(".")[2]
+        """The node's short name; that of a unit test comes after its model's."""
+        kind, _, *names = self.unique_id.split(".")
+        return names[1] if kind == "unit_test" else names[0]
 
 
 def ensure_tables(connection: "duckdb.DuckDBPyConnection") -> None:
@@ -132,6 +136,39 @@ def freeze_commits(
     return len(fresh)
 
 
+def refuse_vanished_commits(
+    connection: "duckdb.DuckDBPyConnection", readers: Sequence[str]
+) -> None:
+    """Stop when a commit that was read before has gone from the raw layer.
+
+    Its rows are still in the tables, so a build would say what a rebuild from raw does not.
+
+    Args:
+        connection: The build file, with this run's commits frozen.
+        readers: Names of the models that read raw commits.
+
+    Raises:
+        LakeError: Such a commit, its table, and how to build without it.
+    """
+    gone = connection.execute(
+        "select source_name, table_name, commits.batch_id, consumer"
+        " from ops.commits inner join ops.consumed using (batch_id)"
+        " where not is_present and consumer in (select unnest($readers))"
+        " order by all",
+        {"readers": list(readers)},
+    ).fetchall()
+    if not gone:
+        return
+    source, table, batch_id, _ = gone[0]
+    more = f" and {len(gone) - 1} more" if len(gone) > 1 else ""
+    concerned = " ".join(f"{name}+" for name in sorted({consumer for *_, consumer in gone}))
+    raise LakeError(
+        f"the raw commit {batch_id} of {source}.{table}{more}, which an earlier build has read, is "
+        "no longer in the raw layer",
+        f"run `lake build --full-refresh -s {concerned}` to build from what is there",
+    )
+
+
 def _commit_row(info: CommitInfo, path: Path) -> dict[str, Any]:
     return {
         "source_name": info.source,
@@ -169,7 +206,7 @@ def finish_run(connection: "duckdb.DuckDBPyConnection", results: Mapping[str, st
 def blockers(
     connection: "duckdb.DuckDBPyConnection", nodes: Sequence[Node], unit_tests: Sequence[str]
 ) -> list[Blocker]:
-    """Find what holds publishing back.
+    """Find what holds publishing back; nodes that were only skipped because of others come last.
 
     A node is green when its last run ended well and, for a data test, when that was not before
     the last build of a table it tests: a test that has not seen a table says nothing about it.
@@ -194,7 +231,7 @@ def blockers(
             found.append(Blocker(unique_id, status))
         elif run < max(built, default=0):
             found.append(Blocker(unique_id, "not run since its table was built"))
-    return sorted(found, key=lambda blocker: blocker.unique_id)
+    return sorted(found, key=lambda blocker: (blocker.status == SKIPPED, blocker.unique_id))
 
 
 def _record(connection: "duckdb.DuckDBPyConnection", statuses: Mapping[str, str]) -> None:

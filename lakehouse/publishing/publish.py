@@ -4,14 +4,12 @@ Here belongs the order of these steps, so that a crash between any two leaves re
 version. Here does not belong whether a build is green: that is the ledger's word.
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lakehouse.files import fsync_file, replace_atomically, write_text_atomically
+from lakehouse.files import fsync_file, replace_atomically
 from lakehouse.locks import file_lock
 from lakehouse.publishing.content import (
     CURRENT_BUILD,
@@ -21,6 +19,7 @@ from lakehouse.publishing.content import (
     find_relations,
     same_content,
 )
+from lakehouse.publishing.held_back import held_back_file, name_nodes, write_held_back
 from lakehouse.publishing.ledger import Blocker
 from lakehouse.publishing.versions import (
     READ_ONLY,
@@ -103,21 +102,10 @@ def hold_back(settings: Settings, blockers: Sequence[Blocker]) -> Outcome:
         settings: The project.
         blockers: The nodes that are not green; at least one.
     """
-    note = {
-        "at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "nodes": [{"unique_id": b.unique_id, "status": b.status} for b in blockers],
-    }
-    write_text_atomically(held_back_file(settings), json.dumps(note, indent=2) + "\n")
-    named = ", ".join(f"{b.name} ({b.status})" for b in blockers[:5])
-    more = f" and {len(blockers) - 5} more" if len(blockers) > 5 else ""
+    named = name_nodes(write_held_back(settings, blockers).nodes)
     current = current_path(settings)
     keep = f"readers keep version {current.stem}" if current else "nothing is published yet"
-    return Outcome(None, f"not published: {named}{more}; {keep}")
-
-
-def held_back_file(settings: Settings) -> Path:
-    """Exists while a build is held back: JSON with the nodes and their status."""
-    return settings.build_dir / "held_back.json"
+    return Outcome(None, f"not published: {named}; {keep}")
 
 
 def _is_unchanged(

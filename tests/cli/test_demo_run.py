@@ -160,7 +160,7 @@ def test_a_build_that_is_held_back_is_a_failure(
     monkeypatch.setattr(demo_run, "run_dbt", held)
     code, _, err = lake("demo")
     assert code == 1
-    assert "hold publishing back" in err
+    assert "publishing is held back by t (fail)" in err
 
 
 def test_a_missing_layer_is_a_sentence(lake, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from support.tiny_project import Tiny, wait_until
 
 from lakehouse.locks import current_holder
 from lakehouse.publishing import list_versions, open_published, rollback
-from lakehouse.publishing.publish import held_back_file
+from lakehouse.publishing.held_back import held_back_file
 
 DUCKDB_CLIENT = Path(sys.executable).with_name("duckdb")
 
@@ -161,11 +162,29 @@ def test_a_flipped_bit_is_found_before_it_is_read(tiny: Tiny) -> None:
     flip_a_bit(old)
     output = tiny.dbt("build", "--full-refresh", fails=True)
     assert f"lake raw set-aside {old.stem}" in output
+    assert "Traceback" not in output
     new = tiny.land(2)
     flip_a_bit(new)
     output = tiny.dbt("build", fails=True)
     assert f"lake raw set-aside {new.stem}" in output
     assert published_ids(tiny) == [1]
+
+
+def test_a_commit_that_was_read_and_has_gone_stops_the_build_and_names_the_way_out(
+    tiny: Tiny,
+) -> None:
+    gone = tiny.land(1)
+    tiny.land(2)
+    tiny.dbt("build")
+    gone.rename(gone.with_name(gone.name + ".set-aside"))
+    output = " ".join(tiny.dbt("build", fails=True).split())
+    assert f"the raw commit {gone.stem}" in output
+    way_out = re.search(r"run `lake (build --full-refresh -s [^`]*)`", output)
+    assert way_out is not None
+    assert published_ids(tiny) == [1, 2]
+    tiny.dbt(*way_out[1].split())
+    tiny.dbt("build")
+    assert published_ids(tiny) == [2]
 
 
 @pytest.mark.parametrize("damage", [b"", b"not a database", None])

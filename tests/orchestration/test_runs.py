@@ -13,7 +13,7 @@ from support.tiny_shop import make_tiny_shop, replace, running_shop
 
 from ingest.embedded import EmbeddedPostgres
 from lakehouse.publishing import current_version, list_versions
-from lakehouse.publishing.publish import held_back_file
+from lakehouse.publishing.held_back import held_back_file
 from lakehouse.settings import Settings
 from orchestration.dbt_graph import build_graph
 from orchestration.dbt_manifest import load_manifest
