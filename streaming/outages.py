@@ -1,10 +1,13 @@
-"""Going on after the broker was away: what failed is started again from the last checkpoint.
+"""Going on after the broker was away or the disk full: started again from the last checkpoint.
 
-Here belongs the decision which failures an outage explains, and how long to try. What is lost by a
+Here belongs the decision which failures pass by themselves, and how long to try. What is lost by a
 failure is nothing: see ``topology``.
 """
 
+import errno
+import gc
 import logging
+import os
 import time
 from collections.abc import Callable
 from typing import TypeVar
@@ -23,6 +26,8 @@ Result = TypeVar("Result")
 
 def through_outages(attempt: Callable[[], Result], *, patience: float = 900.0) -> Result:
     """Run something that needs the broker, again and again while the broker is away.
+
+    A full disk is waited for without end: only a person can make room, and nothing is lost.
 
     Args:
         attempt: Builds and runs it; called anew after each failure.
@@ -46,4 +51,19 @@ def through_outages(attempt: Callable[[], Result], *, patience: float = 900.0) -
                     "look at the broker, then start this again: it goes on from its last commit",
                 ) from error
             _log.warning("the broker is away (%s); starting again from the last commit", error)
-            time.sleep(_PAUSE_SECONDS)
+        except Exception as error:
+            if not _is_disk_full(error):
+                raise
+            since = None
+            _log.error("waiting, nothing is lost: %s", error)
+        # Until it is collected, the failed attempt holds the lock of its state store.
+        gc.collect()
+        time.sleep(_PAUSE_SECONDS)
+
+
+def _is_disk_full(error: Exception) -> bool:
+    """Whether the state store or Python found no room; the store's errors have no type."""
+    full = (errno.ENOSPC, errno.EDQUOT)
+    return (isinstance(error, OSError) and error.errno in full) or any(
+        os.strerror(number) in str(error) for number in full
+    )

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from pkgutil import resolve_name
 
 import orjson
 import pytest
@@ -27,7 +28,6 @@ from stream_support.kit import (
 )
 
 from lakehouse.raw.verify import verify
-from streaming.app import StreamApp
 from streaming.brokers import Broker
 from streaming.config import SECOND_US, StreamConfig
 from streaming.readings import CLEAN
@@ -152,23 +152,38 @@ def test_sigterm_lands_everything_and_ends_within_ten_seconds(
     assert_exact(tmp_path, broker, streams, 3000)
 
 
+@pytest.mark.parametrize(
+    ("refuser", "error"),
+    [
+        ("lakehouse.raw.writer.fsync_file", OSError(28, "No space left on device")),
+        (
+            "quixstreams.state.rocksdb.partition.RocksDBStorePartition.write",
+            Exception("IO error: No space left on device: While appending to file: 000004.log"),
+        ),
+    ],
+    ids=["files", "state"],
+)
 def test_a_full_disk_pauses_and_loses_nothing(
-    broker: Broker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    broker: Broker,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    refuser: str,
+    error: Exception,
 ) -> None:
     (stream,) = own_streams(("power",))
     ensure_topics(broker, [stream])
     send_readings(broker, [stream], 1500)
-    free = time.monotonic() + 8
-    commit = StreamApp._flush
     refused: list[str] = []
+    module, _, name = refuser.rpartition(".")
+    works = resolve_name(module.replace(".RocksDB", ":RocksDB")).__dict__[name]
 
-    def fails_at_first(*_: object) -> None:
-        if time.monotonic() < free:
+    def fails_at_first(*arguments: object, **more: object) -> object:
+        if len(refused) < 3:
             refused.append("disk")
-            raise OSError(28, "No space left on device")
+            raise error
+        return works(*arguments, **more)
 
-    monkeypatch.setattr("lakehouse.raw.writer.fsync_file", fails_at_first)
-    assert commit is StreamApp._flush
+    monkeypatch.setattr(refuser, fails_at_first)
     app = run_app(tmp_path, broker, [stream], idle=9)
     assert refused
     assert app.waiting_for_disk is None

@@ -32,6 +32,20 @@ def test_patience_ends_with_a_sentence() -> None:
         through_outages(attempt, patience=0.05)
 
 
+def test_room_on_the_disk_is_waited_for_without_end() -> None:
+    failures = [
+        Exception("IO error: No space left on device: While appending to file: 000004.log"),
+        OSError(28, "No space left on device"),
+    ] * 3
+
+    def attempt() -> str:
+        if failures:
+            raise failures.pop()
+        return "done"
+
+    assert through_outages(attempt, patience=0) == "done"
+
+
 def test_other_failures_are_raised_at_once() -> None:
     def attempt() -> None:
         raise ValueError("a fault of ours")
