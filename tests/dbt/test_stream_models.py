@@ -7,13 +7,15 @@ what the models expect of it.
 import copy
 import json
 import random
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 from stream_support.simulated import SimulatedPartition, some_readings
 from support.shop_raw import ShopLake, differences, make_shop_lake
-from support.stream_raw import History, reveal, tell_history
+from support.stream_raw import History, land_days, reveal, tell_history
 
 from streaming.config import MICRO, POWER, STREAMS, StreamConfig
 from streaming.events import Event
@@ -243,3 +245,28 @@ def test_minutes_that_the_stream_never_told_are_named(tmp_path: Path) -> None:
     watched.build(fails=True)
     found = watched.findings()
     assert "not told" in {row["problem"] for row in found}
+
+
+def test_the_last_hour_of_several_days_reads_little(tmp_path: Path) -> None:
+    """In the published file, after builds that each saw some days, with late events in all."""
+    lake = make_shop_lake(tmp_path / "root")
+    land_days(lake.settings.raw_dir, range(4), per_day=100_000)
+    lake.dbt("run")
+    land_days(lake.settings.raw_dir, range(4, 6), per_day=100_000)
+    lake.dbt("build")
+    table = "staging.stg_stream__power_events"
+    with duckdb.connect(str(lake.settings.published_file), read_only=True) as db:
+        db.execute("set TimeZone = 'UTC'")
+        newest, rows = db.execute(f"select max(event_at), count(*) from {table}").fetchall()[0]
+        assert rows == 1_200_000
+        last_hour = (
+            f"select device, avg(watt), count(*) from {table}"
+            f" where event_at > timestamptz '{newest - timedelta(hours=1)}' group by device"
+        )
+        counted = db.execute(last_hour).fetchall()
+        plan = db.execute(f"explain (analyze, format json) {last_hour}").fetchall()[0][1]
+    assert sum(row[2] for row in counted) > 8000
+    scanned = json.loads(plan)["query"]
+    assert scanned["total_row_groups_to_scan"] >= 10
+    assert scanned["total_row_groups_scanned"] <= 2, "zone maps leave out the other days"
+    assert scanned["total_rows_scanned"] < rows / 4

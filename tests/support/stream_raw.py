@@ -15,10 +15,11 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from stream_support.simulated import SimulatedPartition, some_readings
+from stream_support.simulated import START, SimulatedPartition, some_readings
 
-from streaming.config import MICRO, MINUTE_US, STREAMS, StreamConfig
+from streaming.config import MICRO, MINUTE_US, POWER, STREAMS, StreamConfig
 from streaming.events import Event, decoder
+from streaming.landing import Gathered, Landing
 from streaming.readings import Reading
 
 Minute = tuple[str, int]
@@ -122,3 +123,23 @@ def reveal(history: History, raw_dir: Path, commits: Iterable[Path]) -> None:
         target = raw_dir / commit.relative_to(history.raw_dir)
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(commit, target)
+
+
+def land_days(raw_dir: Path, days: range, *, per_day: int) -> None:
+    """Land power readings, two partitions and two commits each day, one in a hundred late."""
+    step = 24 * 60 * MINUTE_US // per_day
+    values = (1_000_000, 230_000_000, 5_000_000)
+    for day in days:
+        for number in (0, 1):
+            landing = Landing(raw_dir, POWER, "log-1")
+            for half in (0, 1):
+                rows = Gathered()
+                first = (day * 2 + half) * (per_day // 2)
+                rows.first, rows.last = first, first + per_day // 2 - 1
+                for offset in range(rows.first, rows.last + 1):
+                    at = START + offset * step + number
+                    outcome = "late" if offset % 100 == 0 else "accepted"
+                    told_at = at - 60 * MINUTE_US - 7 if outcome == "late" else at
+                    event = Event(f"meter-{number}", told_at, values, ("Oslo",), False)
+                    rows.events.append((offset, at, outcome, event, b"meter", None))
+                landing.land_events(number, rows)
