@@ -83,7 +83,9 @@ class Plugin(BasePlugin):
             fresh = ledger.freeze_commits(
                 cursor, _settings().raw_dir, sources, is_full_refresh=request["full_refresh"]
             )
-            if not request["full_refresh"]:
+            if request["full_refresh"]:
+                ledger.forget_vanished_commits(cursor)
+            else:
                 ledger.refuse_vanished_commits(cursor, request["readers"])
             ledger.start_run(cursor, request["selected"])
         self._started = True

@@ -136,6 +136,17 @@ def freeze_commits(
     return len(fresh)
 
 
+def forget_vanished_commits(connection: "duckdb.DuckDBPyConnection") -> None:
+    """Let every model forget the commits that have gone; one that comes back is new to all.
+
+    For a full refresh only: what is not rebuilt still has their rows, and its tests say so.
+    """
+    connection.execute(
+        "delete from ops.consumed"
+        " where batch_id in (select batch_id from ops.commits where not is_present)"
+    )
+
+
 def refuse_vanished_commits(
     connection: "duckdb.DuckDBPyConnection", readers: Sequence[str]
 ) -> None:
