@@ -5,6 +5,7 @@ glue between dbt and the kernel; every decision is in ``lakehouse.publishing``.
 """
 
 import json
+import logging
 import os
 import time
 from collections.abc import Callable
@@ -29,6 +30,9 @@ _log = AdapterLogger("lakehouse")
 _MANIFEST_ATTEMPTS = 50
 _locks: dict[Path, FileLock] = {}
 """Held until the process ends: dbt closes and opens its connection between phases of one run."""
+
+# On a full disk dbt cannot write its log file, and would print a stack for each line of it.
+logging.raiseExceptions = False
 
 _PUBLISHING_COMMANDS = frozenset({"build", "retry"})
 

@@ -1,5 +1,6 @@
 """``lake build``, ``versions``, ``rollback`` and ``sql``: the warehouse from build to reader."""
 
+import shutil
 import sys
 from typing import Annotated
 
@@ -17,6 +18,8 @@ from lakehouse.cli.output import (
 from lakehouse.errors import LakeError
 from lakehouse.settings import load_settings
 
+_FULL = 100_000_000
+"""Bytes; with less free a build of the smallest warehouse fails."""
 _HINT = """\
 Read-only prompt on the published warehouse; it keeps this version while open.
 Schemas: marts (the star), staging, quarantine, lake (what this version is).
@@ -47,7 +50,17 @@ def build(context: typer.Context) -> None:
     """
     from lakehouse.dbt import run_dbt
 
-    raise typer.Exit(run_dbt(load_settings(), ["build", *context.args]))
+    settings = load_settings()
+    code = run_dbt(settings, ["build", *context.args])
+    free = shutil.disk_usage(settings.root).free
+    if code and free < _FULL:
+        # dbt says so itself, but as a stack of Python calls.
+        raise LakeError(
+            f"the build failed, and the disk of {settings.root} is full: {bytes_text(free)} are "
+            "free; readers keep the version they have",
+            "free space (`lake clean` lists what can be made again), then run `lake build` again",
+        )
+    raise typer.Exit(code)
 
 
 def versions(

@@ -1,8 +1,11 @@
 """``lake build``, ``versions``, ``rollback`` and ``sql``."""
 
 import json
+import os
 import signal
 import subprocess
+import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -10,7 +13,8 @@ from support.lake import LAKE, Root, wait_line
 from support.tiny_project import make_tiny, wait_until
 
 from lakehouse.locks import current_holder, file_lock
-from lakehouse.publishing import list_versions
+from lakehouse.publishing import list_versions, open_published
+from lakehouse.settings import Settings
 
 
 def test_versions_are_listed_newest_first_with_the_one_readers_see(lake, root: Root) -> None:
@@ -208,3 +212,39 @@ def _runs(pid: int) -> bool:
         return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="mounts a small file system")
+def test_a_full_disk_is_said_in_one_sentence_and_a_freed_one_goes_on(tmp_path: Path) -> None:
+    small = tmp_path / "small"
+    small.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=95m", "tmpfs", str(small)], capture_output=True
+    )
+    if mounted.returncode:
+        pytest.skip("needs the right to mount")
+    try:
+        tiny = make_tiny(Settings(root=small / "root"))
+        tiny.land(1)
+        tiny.dbt("build")
+        tiny.land(2)
+        filler = small / "filler"
+        with filler.open("wb", buffering=0) as file, suppress(OSError):
+            while True:
+                file.write(bytes(1024))
+        command = [str(LAKE), "build"]
+        environment = {**os.environ, "LAKE_ROOT": str(tiny.settings.root)}
+        full = subprocess.run(command, env=environment, capture_output=True, text=True)
+        assert full.returncode == 1
+        assert "is full" in full.stderr.splitlines()[-1]
+        assert "Next: free space" in full.stderr.splitlines()[-1]
+        with open_published(tiny.settings) as connection:
+            assert connection.execute("select id from marts.members").fetchall() == [(1,)]
+        filler.unlink()
+        freed = subprocess.run(command, env=environment, capture_output=True, text=True)
+        assert freed.returncode == 0, freed.stdout
+        with open_published(tiny.settings) as connection:
+            assert connection.execute("select max(id) from marts.members").fetchone() == (2,)
+    finally:
+        subprocess.run(["umount", str(small)], check=True)
