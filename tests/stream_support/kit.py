@@ -183,7 +183,7 @@ def landed_outcomes(root: Path, stream: StreamConfig) -> dict[tuple[int, int], s
 def landed_windows(root: Path, stream: StreamConfig) -> Windows:
     """The newest version of each landed minute."""
     sides = [
-        [f"({m.name}_{side} * {MICRO})::int8" for m in stream.measures]
+        [f"({m.name}_{side}::decimal(38, 6) * {MICRO})::int8" for m in stream.measures]
         for side in ("sum", "min", "max")
     ]
     values = ", ".join(f"[{', '.join(side)}]" for side in sides)

@@ -9,6 +9,7 @@ from stream_support.kit import (
     assert_exact,
     corrupt,
     landed_outcomes,
+    now_us,
     own_streams,
     run_app,
     send_readings,
@@ -32,8 +33,7 @@ def kill_often(
     consumer = {} if broker.is_embedded else {"group.instance.id": "victim"}
     while done < kills:
         # News for each victim: without records there is no checkpoint to die at.
-        count = min(events // kills * 2 // 3, events - sent)
-        sent += sum(send_readings(broker, streams, count, seed=attempt).values())
+        sent += send_recent(broker, streams, min(events // kills * 2 // 3, events - sent), attempt)
         boundary = BOUNDARIES[attempt % len(BOUNDARIES)]
         attempt += 1
         assert attempt < kills * 2, "victims do not die"
@@ -56,7 +56,15 @@ def kill_often(
             shutil.rmtree(state, ignore_errors=True)
         elif spoil < 0.2:
             corrupt(state, chance, files=1)
-    return sent + sum(send_readings(broker, streams, events - sent, seed=attempt).values())
+    return sent + send_recent(broker, streams, events - sent, attempt)
+
+
+def send_recent(broker: Broker, streams: list[StreamConfig], count: int, seed: int) -> int:
+    """Send readings of the last seconds, so that one batch's are not late by the batch before."""
+    rate = 400.0
+    start_us = now_us() - int(count / len(streams) / rate * 1e6)
+    sent = send_readings(broker, streams, count, seed=seed, rate=rate, start_us=start_us)
+    return sum(sent.values())
 
 
 @pytest.mark.slow
