@@ -1,6 +1,7 @@
 #!/bin/sh
 # Starts one real Apache Kafka node on the loopback without Docker: needs Java 17 and Maven.
 # Usage: up.sh [FOLDER [PORT]]; FOLDER (default data/kafka) keeps the jars, the log and the pid.
+# Exit code 3: what it needs is not there.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
@@ -9,7 +10,7 @@ port=${2:-9092}
 
 fail() {
     echo "Error: $1. Next: $2." >&2
-    exit 1
+    exit "${3:-1}"
 }
 listens() {
     python3 -c "import socket; socket.create_connection(('127.0.0.1', $1), 1).close()" 2>/dev/null
@@ -20,11 +21,11 @@ case $port in
 esac
 for tool in java mvn python3; do
     command -v "$tool" >/dev/null || fail "$tool is missing" \
-        "install Java 17, Maven and Python, or run \`docker compose up -d --wait kafka\`"
+        "install Java 17, Maven and Python, or run \`docker compose up -d --wait kafka\`" 3
 done
 version=$(java -version 2>&1 | sed -n 's/.* version "\([0-9]*\).*/\1/p')
 [ "${version:-0}" -ge 17 ] || fail "Kafka needs Java 17 or newer, this is ${version:-unknown}" \
-    "install it, or run \`docker compose up -d --wait kafka\`"
+    "install it, or run \`docker compose up -d --wait kafka\`" 3
 mkdir -p "$folder"
 folder=$(cd "$folder" && pwd)
 if "$here/runs.sh" "$folder"; then
