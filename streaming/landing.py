@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from lakehouse.raw import CommitInfo, CommitWriter, RawTable, new_batch_id, raw_schema
+from lakehouse.raw import CommitInfo, CommitWriter, RawFileError, RawTable, new_batch_id, raw_schema
 from streaming.config import StreamConfig
 from streaming.events import Event
 from streaming.windows import Window
@@ -165,6 +165,19 @@ class Landing:
             "event_at_max": max(at, default=None),
         }
         return self._commit(self._events, self._events_schema, columns, count, details)
+
+    def has_landed(self, partition: int, offset: int) -> bool:
+        """Whether this raw layer holds a partition's records up to an offset."""
+        if offset < 0:
+            return True
+        for path in reversed(self._events.commits()):
+            try:
+                details = self._events.read(path).details
+            except RawFileError:
+                continue
+            if (details["log_id"], details["partition"]) == (self._log_id, partition):
+                return bool(details["last_offset"] >= offset)
+        return False
 
     def land_windows(
         self, partition: int, windows: Sequence[tuple[str, Window]], through: int

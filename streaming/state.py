@@ -10,7 +10,7 @@ import orjson
 
 from streaming.windows import Device, Window
 
-FORMAT = 1
+FORMAT = 2
 """Raise it when the encoding or the meaning of a window changes: older state is then ignored and
 the open minutes are counted again from the topic, or from raw by dbt."""
 

@@ -153,7 +153,8 @@ class StreamTopology:
             if gathered.rows:
                 self._landing.land_events(number, gathered)
             if windows.touched or gathered.rows:
-                partition.store.save(self._transaction(number), windows)
+                through = partition.next_offset - 1
+                partition.store.save(self._transaction(number), windows, through)
             windows.changed.clear()
             partition.gathered = Gathered()
 
@@ -182,7 +183,8 @@ class StreamTopology:
             due = quiet and windows.has_untold(passed) and self._read_to_its_end(number, partition)
             if due and windows.tell_silent(passed):
                 # Written at once, so that a checkpoint follows even if no record does.
-                partition.store.save(self._transaction(number), windows)
+                through = partition.gathered.first - 1 if partition.gathered.rows else -1
+                partition.store.save(self._transaction(number), windows, through)
             self._tell(partition)
 
     def _tell(self, partition: _Partition) -> None:
@@ -242,7 +244,9 @@ class StreamTopology:
 
     def _load(self, number: int) -> _Partition:
         store = WindowStore(self.config, self._log_id)
-        windows = store.load(self._transaction(number))
+        windows = store.load(
+            self._transaction(number), lambda offset: self._landing.has_landed(number, offset)
+        )
         partition = _Partition(self._owned[number], store, windows)
         self._partitions[number] = partition
         return partition

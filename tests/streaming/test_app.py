@@ -17,6 +17,7 @@ from stream_support.kit import (
     corrupt,
     landed_dead,
     landed_outcomes,
+    landed_windows,
     now_us,
     own_streams,
     recount,
@@ -207,6 +208,21 @@ def test_a_lost_state_is_rebuilt(broker: Broker, tmp_path: Path, damage: str) ->
     app = run_app(tmp_path, broker, streams)
     assert app.outcomes["power"]["duplicate"] > 100
     assert_exact(tmp_path, broker, streams, 2002)
+
+
+def test_minutes_of_another_raw_layer_begin_anew(broker: Broker, tmp_path: Path) -> None:
+    (stream,) = own_streams(("power",))
+    ensure_topics(broker, [stream])
+    send_readings(broker, [stream], 400, dirt=CLEAN, rate=40)
+    run_app(tmp_path, broker, [stream])
+    # What `lake clean all` does: the group and its changelog stay on the broker.
+    shutil.rmtree(tmp_path / "data" / "raw")
+    send_readings(broker, [stream], 400, dirt=CLEAN, rate=40, seed=2)
+    run_app(tmp_path, broker, [stream])
+    landed = landed_outcomes(tmp_path, stream)
+    assert len(landed) == 400
+    counted = sum(minute[0] for minute in landed_windows(tmp_path, stream).values())
+    assert counted == list(landed.values()).count("accepted")
 
 
 def test_two_instances_share_the_partitions(broker: Broker, tmp_path: Path) -> None:
