@@ -261,7 +261,7 @@ def test_the_adapter_cannot_open_the_build_file_while_dbt_does_but_readers_never
 
 
 READER = """
-import pathlib, sys, duckdb
+import pathlib, sys, time, duckdb
 path, stop = sys.argv[1:3]
 seen = 0
 while not pathlib.Path(stop).exists():
@@ -273,6 +273,7 @@ while not pathlib.Path(stop).exists():
             ).fetchone()
             assert said == counted == largest, (said, counted, largest)
             seen += 1
+            time.sleep(0.01)  # eight that never pause would leave the builds no processor
 print(seen)
 """
 
@@ -287,12 +288,16 @@ def test_eight_readers_stay_open_and_open_again_through_twenty_builds(
     command = [sys.executable, "-c", READER, str(tiny.settings.published_file), str(stop)]
     pipe = subprocess.PIPE
     readers = [subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True) for _ in range(8)]
-    for number in range(2, 22):
-        tiny.land(number)
-        tiny.dbt("build")
-    stop.touch()
-    for reader in readers:
-        output, errors = reader.communicate(timeout=60)
-        assert reader.returncode == 0, errors
-        assert int(output) > 0
+    try:
+        for number in range(2, 22):
+            tiny.land(number)
+            tiny.dbt("build")
+        stop.touch()
+        for reader in readers:
+            output, errors = reader.communicate(timeout=60)
+            assert reader.returncode == 0, errors
+            assert int(output) > 0
+    finally:
+        for reader in readers:
+            reader.kill()
     assert len(published_ids(tiny)) == 21
