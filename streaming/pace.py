@@ -27,7 +27,7 @@ class PaceLimits:
     low_rate: float = 100.0
     high_rate: float = 500.0
     first: float = 5.0
-    most_rows: int = 100_000
+    most_rows: int = 50_000
     most_bytes: int = 64 << 20
 
     def __post_init__(self) -> None:

@@ -1,6 +1,7 @@
 """Candidate: this project's stream application, as `lake stream run` runs it."""
 
 import sys
+import time
 from pathlib import Path
 
 from bench.stream.workload import Meter, bench_stream
@@ -17,17 +18,42 @@ def main(bootstrap: str, topic: str, events: int, root: Path, instance: str, gro
     broker, meter = Broker(bootstrap=bootstrap), Meter()
     app = StreamApp(Settings(root=root), broker, [bench_stream(topic)], options)
     meter.start()
+    reading = Reading()
 
-    def stop_when_done() -> None:
-        if sum(app.outcomes["power"].values()) >= events:
+    def look() -> None:
+        read = sum(app.outcomes["power"].values())
+        reading.look(read)
+        if read >= events:
             app.stop()
 
-    app.on_tick = stop_when_done
+    app.on_tick = look
     app.run()
     read = sum(app.outcomes["power"].values())
+    reading.look(read)
     # Of two instances neither sees all: each ends when nothing has come for a while.
     waited = 0.0 if read >= events else IDLE_SECONDS
-    meter.report(read, waited=waited, outcomes=app.outcomes["power"])
+    meter.report(
+        read,
+        waited=waited,
+        outcomes=app.outcomes["power"],
+        began_at=reading.began_at,
+        ended_at=reading.ended_at,
+    )
+
+
+class Reading:
+    """From when to when an instance has read records, in seconds since 1970."""
+
+    def __init__(self) -> None:
+        self.began_at = self.ended_at = 0.0
+        self._read = 0
+
+    def look(self, read: int) -> None:
+        """Look at how many records have been read."""
+        if read > self._read:
+            self.ended_at = time.time()
+            self.began_at = self.began_at or self.ended_at
+            self._read = read
 
 
 if __name__ == "__main__":

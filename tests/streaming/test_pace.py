@@ -45,5 +45,5 @@ def test_more_records_never_wait_longer() -> None:
 
 def test_size_makes_a_checkpoint_due_at_once() -> None:
     pace = Pace(PaceLimits(), 0.0)
-    assert pace.due(0.1, 100_000, 0)
+    assert pace.due(0.1, 50_000, 0)
     assert pace.due(0.1, 1, 64 << 20)
