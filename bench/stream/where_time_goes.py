@@ -1,7 +1,7 @@
 """Where the application's time goes, by part, under Python's own profiler.
 
-Usage: ``python -m bench.stream.where_time_goes BOOTSTRAP [EVENTS]``. The profiler costs every call as much
-again, so the shares are rough, and small functions look larger than they are.
+Usage: ``python -m bench.stream.where_time_goes BOOTSTRAP [EVENTS]``. The profiler makes every call
+dearer, so the shares are rough, and small functions look larger than they are.
 """
 
 import cProfile
