@@ -115,7 +115,7 @@ class _Running:
                 )
             time.sleep(0.5)
         self._end()
-        return f"{landed:,} records landed, {minutes:,} minutes final, the last one open"
+        return f"{landed:,} records landed, {minutes:,} minutes final"
 
     def _end(self) -> None:
         process = self._process

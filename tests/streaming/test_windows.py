@@ -134,7 +134,7 @@ def exact(records: list[Record], query: str) -> list[tuple[object, ...]]:
         return db.execute(EXACT + query).fetchall()
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(logs())
 def test_reducer_equals_exact_sql(records: list[Record]) -> None:
     outcomes, windows = run(records)
@@ -150,7 +150,7 @@ def test_reducer_equals_exact_sql(records: list[Record]) -> None:
     assert found == expected
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(logs())
 def test_state_that_is_written_and_read_back_changes_nothing(records: list[Record]) -> None:
     outcomes, windows = run(records)
@@ -161,7 +161,7 @@ def test_state_that_is_written_and_read_back_changes_nothing(records: list[Recor
     }
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(logs(), st.data())
 def test_each_minute_is_final_once_whenever_silence_is_looked_at(
     records: list[Record], data: st.DataObject
