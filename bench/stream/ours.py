@@ -36,24 +36,20 @@ def main(bootstrap: str, topic: str, events: int, root: Path, instance: str, gro
         read,
         waited=waited,
         outcomes=app.outcomes["power"],
-        began_at=reading.began_at,
-        ended_at=reading.ended_at,
+        samples=reading.samples,
     )
 
 
 class Reading:
-    """From when to when an instance has read records, in seconds since 1970."""
+    """How many records an instance had read when: pairs of seconds since 1970 and records."""
 
     def __init__(self) -> None:
-        self.began_at = self.ended_at = 0.0
-        self._read = 0
+        self.samples: list[tuple[float, int]] = []
 
     def look(self, read: int) -> None:
-        """Look at how many records have been read."""
-        if read > self._read:
-            self.ended_at = time.time()
-            self.began_at = self.began_at or self.ended_at
-            self._read = read
+        """Note how many records have been read, if there are more of them."""
+        if read > (self.samples[-1][1] if self.samples else 0):
+            self.samples.append((time.time(), read))
 
 
 if __name__ == "__main__":
