@@ -6,9 +6,8 @@ Here belongs reading its artifacts. Here does not belong running it (``lakehouse
 import json
 from dataclasses import dataclass
 
+from lakehouse.dbt_nodes import GREEN, SKIPPED
 from lakehouse.settings import Settings
-
-_GOOD = frozenset({"success", "pass", "warn", "no-op", "reused"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +34,7 @@ class NodeResult:
     @property
     def is_green(self) -> bool:
         """Whether it ended well."""
-        return self.status in _GOOD
+        return self.status in GREEN
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +54,7 @@ class RunResults:
     def red(self) -> tuple[NodeResult, ...]:
         """Nodes that did not end well, those skipped because of others last."""
         red = [node for node in self.nodes if not node.is_green]
-        return tuple(sorted(red, key=lambda node: node.status == "skipped"))
+        return tuple(sorted(red, key=lambda node: node.status == SKIPPED))
 
 
 def read_run_results(settings: Settings) -> RunResults | None:

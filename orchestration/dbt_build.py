@@ -17,12 +17,12 @@ from typing import Any
 import psutil
 
 from lakehouse.dbt import run_dbt
+from lakehouse.dbt_nodes import GREEN, SKIPPED, short_name
 from lakehouse.settings import Settings
 from orchestration.dagster_home import dbt_target
 from orchestration.dbt_manifest import project_target
 
 _KEPT_TARGETS = 20
-_GREEN = frozenset({"success", "pass", "warn", "no-op", "reused"})
 _FROM_MACROS_AND_PLUGINS = frozenset({"JinjaLogInfo", "AdapterEventInfo", "AdapterEventWarning"})
 _DBT_COULD_NOT_RUN = 2
 _STOP_SECONDS = 5.0
@@ -69,7 +69,7 @@ class NodeOutcome:
     @property
     def is_green(self) -> bool:
         """Whether it ended well."""
-        return self.status in _GREEN
+        return self.status in GREEN
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,17 +84,7 @@ class BuildOutcome:
     @property
     def red(self) -> tuple[NodeOutcome, ...]:
         """Nodes that failed themselves; those skipped because of them are not named."""
-        return tuple(n for n in self.nodes if not n.is_green and n.status != "skipped")
-
-
-def short_name(unique_id: str) -> str:
-    """A node's name without its kind and package; that of a unit test comes after its model's.
-
-    Args:
-        unique_id: dbt's name of the node.
-    """
-    kind, _, *names = unique_id.split(".")
-    return names[1] if kind == "unit_test" else names[0]
+        return tuple(n for n in self.nodes if not n.is_green and n.status != SKIPPED)
 
 
 def select_arguments(selectors: Iterable[str] | None, *, full_refresh: bool = False) -> list[str]:

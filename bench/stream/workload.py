@@ -48,10 +48,10 @@ class Meter:
         """The first record is about to be read."""
         self._cpu, self._wall = _cpu_seconds(), time.perf_counter()
 
-    def report(self, events: int, waited: float = 0.0, **more: object) -> None:
-        """Print the result as a JSON line; ``waited`` seconds at the end do not count."""
+    def report(self, events: int, **more: object) -> None:
+        """Print the result as a JSON line."""
         cpu = _cpu_seconds() - self._cpu
-        wall = time.perf_counter() - self._wall - waited
+        wall = time.perf_counter() - self._wall
         result = {
             "events": events,
             "cpu_us_per_event": cpu / events * 1e6,

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from lakehouse.dbt_nodes import SKIPPED
 from lakehouse.files import write_text_atomically
-from lakehouse.publishing.ledger import SKIPPED, Blocker
+from lakehouse.publishing.ledger import Blocker
 from lakehouse.settings import Settings
 
 

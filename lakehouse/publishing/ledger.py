@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from lakehouse.dbt_nodes import GREEN, SKIPPED, short_name
 from lakehouse.errors import LakeError
 from lakehouse.raw import CommitInfo, RawTable, verify_commit
 
@@ -35,10 +36,7 @@ create table if not exists ops.consumed (consumer varchar not null, batch_id var
 """No keys: models of one run append to ``ops.consumed`` from several threads, and a unique index
 would make these transactions conflict."""
 
-_GREEN = frozenset({"success", "pass", "warn", "no-op", "reused"})
 _RUNNING = "interrupted"
-SKIPPED = "skipped"
-"""dbt's word for a node that did not run because another one failed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +68,7 @@ class Blocker:
     @property
     def name(self) -> str:
         """The node's short name; that of a unit test comes after its model's."""
-        kind, _, *names = self.unique_id.split(".")
-        return names[1] if kind == "unit_test" else names[0]
+        return short_name(self.unique_id)
 
 
 def ensure_tables(connection: "duckdb.DuckDBPyConnection") -> None:
@@ -238,7 +235,7 @@ def blockers(
     for unique_id in [*(node.unique_id for node in nodes), *unit_tests]:
         status, run = last.get(unique_id, ("never run", 0))
         built = [last[p][1] for p in parents.get(unique_id, ()) if p in last]
-        if status not in _GREEN:
+        if status not in GREEN:
             found.append(Blocker(unique_id, status))
         elif run < max(built, default=0):
             found.append(Blocker(unique_id, "not run since its table was built"))
