@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from ingest.embedded import DATABASE, source_dsn
+from demo.postgres.embedded import DATABASE, source_dsn
 from ingest.sources import TableSpec, load_sources
 from lakehouse.doctor import Check, Finding, ok, problem, skipped, warning
 from lakehouse.settings import Settings

@@ -1,4 +1,4 @@
-"""The batch layer's commands: ``seed``, ``simulate-day``, ``extract`` and ``raw``.
+"""The batch layer's commands: ``extract`` and ``raw``.
 
 Here belong arguments and how results look. Here does not belong anything that another caller than a
 person at a terminal would need too.
@@ -6,7 +6,6 @@ person at a terminal would need too.
 
 import sys
 from collections.abc import Sequence
-from datetime import date, datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -23,8 +22,6 @@ _AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    app.command(epilog=examples("lake seed", "lake seed --scale 10 --seed 7"))(seed)
-    app.command(name="simulate-day", epilog=examples("lake simulate-day"))(simulate_day)
     app.command(
         epilog=examples(
             "lake extract",
@@ -40,59 +37,6 @@ def register(app: typer.Typer) -> None:
         epilog=examples("lake raw set-aside 20261120T190313123456Z-3fa9c1", "lake extract"),
     )(set_aside_raw)
     app.add_typer(raw, name="raw")
-
-
-def seed(
-    seed: Annotated[int, typer.Option(help="The same seed gives the same rows.")] = 42,
-    scale: Annotated[float, typer.Option(help="1 is 5,000 customers, 40,000 sales.")] = 1.0,
-    until: Annotated[
-        datetime | None,
-        typer.Option(formats=["%Y-%m-%d"], help="End of the two years of history; else today."),
-    ] = None,
-    reset: Annotated[
-        bool, typer.Option("--reset", help="Drop the shop and all its rows first.")
-    ] = False,
-    as_json: _AsJson = False,
-) -> None:
-    """Make the demo's shop in PostgreSQL and fill it."""
-    from ingest.embedded import SUPERUSER, source_dsn
-    from ingest.shop import seed as seed_shop
-
-    last_day: date | None = until.date() if until else None
-    with source_dsn(load_settings(), SUPERUSER) as dsn:
-        report = seed_shop(
-            dsn, seed=seed, scale=scale, until=last_day, reset=reset, progress=not as_json
-        )
-    if as_json:
-        print_json(report)
-        return
-    print_table(make_console(), {"table": "left", "rows": "right"}, report.rows.items())
-    typer.echo(f"Seed {report.seed}, history until {report.until}. Next: lake extract")
-
-
-def simulate_day(
-    seed: Annotated[int, typer.Option(help="Decides what happens on the day.")] = 42,
-    as_json: _AsJson = False,
-) -> None:
-    """Let a business day pass in the demo's shop.
-
-    New customers and sales, changes, corrections, a few deletes, rows that arrive late.
-    """
-    from ingest.embedded import SUPERUSER, source_dsn
-    from ingest.shop import simulate_day as live_a_day
-
-    with source_dsn(load_settings(), SUPERUSER) as dsn:
-        report = live_a_day(dsn, seed=seed, progress=not as_json)
-    if as_json:
-        print_json(report)
-        return
-    kinds = ("inserted", "updated", "deleted")
-    print_table(
-        make_console(),
-        {"table": "left", **dict.fromkeys(kinds, "right")},
-        [(name, *(n.get(kind, 0) for kind in kinds)) for name, n in report.tables.items()],
-    )
-    typer.echo("Next: lake extract")
 
 
 def extract(

@@ -1,6 +1,6 @@
 """Running dbt for Dagster: its arguments, its log lines, its results.
 
-Here belongs what Dagster needs of a dbt process beyond ``lakehouse.dbt``. Here does not belong what
+Here belongs what Dagster needs of a dbt process beyond ``lakehouse.dbt.run``. Here does not belong what
 becomes of the results. Must not import Dagster.
 """
 
@@ -16,8 +16,8 @@ from typing import Any
 
 import psutil
 
-from lakehouse.dbt import run_dbt
-from lakehouse.dbt_nodes import GREEN, SKIPPED, short_name
+from lakehouse.dbt.nodes import GREEN, SKIPPED, short_name
+from lakehouse.dbt.run import run_dbt
 from lakehouse.settings import Settings
 from orchestration.dagster_home import dbt_target
 from orchestration.dbt_manifest import project_target

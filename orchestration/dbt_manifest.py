@@ -13,7 +13,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from lakehouse.dbt import run_dbt
+from lakehouse.dbt.run import run_dbt
 from lakehouse.errors import LakeError
 from lakehouse.files import write_text_atomically
 from lakehouse.locks import file_lock

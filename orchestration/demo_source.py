@@ -9,8 +9,8 @@ from collections.abc import Callable
 
 import psycopg
 
-from ingest.embedded import SUPERUSER, EmbeddedPostgres
-from ingest.shop import seed
+from demo.postgres.embedded import SUPERUSER, EmbeddedPostgres
+from demo.shop import seed
 from lakehouse.locks import file_lock
 from lakehouse.settings import Settings
 

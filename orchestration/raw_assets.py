@@ -9,7 +9,7 @@ from typing import Any
 
 import dagster as dg
 
-from ingest.embedded import source_dsn
+from demo.postgres.embedded import source_dsn
 from ingest.postgres import ExtractionError, ExtractReport, extract_tables
 from ingest.sources import TableSpec
 from lakehouse.raw import RawTable

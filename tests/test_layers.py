@@ -8,11 +8,11 @@ import pytest
 from importlinter.cli import lint_imports
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-ABOVE = ("ingest", "streaming", "orchestration", "dagster", "quixstreams")
+ABOVE = ("demo", "ingest", "streaming", "orchestration", "dagster", "quixstreams")
 FORBIDDEN = {
     "lakehouse": ABOVE,
-    "ingest": ("streaming", "orchestration", "dagster"),
-    "streaming": ("ingest", "orchestration", "dagster"),
+    "ingest": ("demo", "streaming", "orchestration", "dagster"),
+    "streaming": ("demo", "ingest", "orchestration", "dagster"),
 }
 
 

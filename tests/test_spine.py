@@ -24,8 +24,8 @@ from support.checkout import (
 )
 from support.private_root import private_root
 
-from ingest.embedded import SUPERUSER, EmbeddedPostgres
-from ingest.shop import seed, simulate_day
+from demo.postgres.embedded import SUPERUSER, EmbeddedPostgres
+from demo.shop import seed, simulate_day
 from lakehouse.publishing import list_versions
 from lakehouse.settings import Settings
 

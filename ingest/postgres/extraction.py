@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from ingest.embedded import source_dsn
+from demo.postgres.embedded import source_dsn
 from ingest.postgres.connection import Connection
 from ingest.postgres.errors import ConnectionLostError, SourceError
 from ingest.postgres.report import ExtractionError, ExtractReport, Stopwatch, Tally

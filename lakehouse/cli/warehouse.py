@@ -48,7 +48,7 @@ def build(context: typer.Context) -> None:
 
     Runs `dbt build`; everything after `build` goes to dbt as it is.
     """
-    from lakehouse.dbt import run_dbt
+    from lakehouse.dbt.run import run_dbt
 
     settings = load_settings()
     code = run_dbt(settings, ["build", *context.args])
@@ -122,7 +122,7 @@ def sql(
 
     Without a query it opens a prompt. Never waits for a build and never blocks one.
     """
-    from lakehouse.client import open_prompt, published_path, run_query
+    from lakehouse.cli.duckdb_client import open_prompt, published_path, run_query
 
     if as_json and as_csv:
         raise LakeError("--json and --csv exclude each other", "choose one of them")

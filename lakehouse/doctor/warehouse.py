@@ -2,7 +2,7 @@
 
 import subprocess
 
-from lakehouse.client import find_client
+from lakehouse.cli.duckdb_client import find_client
 from lakehouse.doctor.check import Finding, ok, problem, skipped
 from lakehouse.locks import current_holder
 from lakehouse.publishing import NoVersionError, current_version

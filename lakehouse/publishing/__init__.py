@@ -1,7 +1,7 @@
 """Publishing: a finished, fully green build becomes one immutable version that everybody reads.
 
 Here belong the ledger of what is green, the copy into a version, and the versions on disk. Here
-does not belong dbt: ``lakehouse.dbt_plugin`` calls this at the start and the end of each run.
+does not belong dbt: ``lakehouse.dbt.plugin`` calls this at the start and the end of each run.
 """
 
 from lakehouse.publishing.versions import (

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from lakehouse.dbt_nodes import SKIPPED
+from lakehouse.dbt.nodes import SKIPPED
 from lakehouse.files import write_text_atomically
 from lakehouse.publishing.ledger import Blocker
 from lakehouse.settings import Settings

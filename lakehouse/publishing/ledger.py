@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from lakehouse.dbt_nodes import GREEN, SKIPPED, short_name
+from lakehouse.dbt.nodes import GREEN, SKIPPED, short_name
 from lakehouse.errors import LakeError
 from lakehouse.raw import CommitInfo, RawTable, verify_commit
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from support.lake import Root
 
+from demo import DemoContext, DemoStep
+from demo import run as demo_run
 from lakehouse import layers
-from lakehouse.demo import DemoContext, DemoStep
-from lakehouse.demo import run as demo_run
 from lakehouse.errors import LakeError
 from lakehouse.publishing.ledger import Blocker
 from lakehouse.publishing.publish import hold_back
@@ -164,11 +164,11 @@ def test_a_build_that_is_held_back_is_a_failure(
 
 
 def test_a_missing_layer_is_a_sentence(lake, monkeypatch: pytest.MonkeyPatch) -> None:
-    broken = layers.BrokenLayer("batch", "ingest.demo:steps", "ModuleNotFoundError: no")
+    broken = layers.BrokenLayer("batch", "demo.batch:steps", "ModuleNotFoundError: no")
     monkeypatch.setattr(layers, "call_all", lambda group: ([], (broken,)))
     code, _, err = lake("demo")
     assert code == 1
-    assert "the layer 'batch' (ingest.demo:steps) cannot be used" in err
+    assert "the layer 'batch' (demo.batch:steps) cannot be used" in err
 
 
 def test_an_unfit_machine_is_told_before_anything_starts(
@@ -190,7 +190,7 @@ def test_peak_memory_counts_children(tmp_path: Path) -> None:
     import sys
     import time
 
-    from lakehouse.demo.memory import PeakMemory
+    from demo.memory import PeakMemory
 
     code = "block = b'x' * 120_000_000; import time; time.sleep(30)"
     with PeakMemory(tmp_path) as memory:

@@ -13,8 +13,8 @@ from typing import Any
 
 import duckdb
 import pytest
-from stream_support.simulated import SimulatedPartition, some_readings
 from support.shop_raw import ShopLake, differences, make_shop_lake
+from support.stream.simulated import SimulatedPartition, some_readings
 from support.stream_raw import History, land_days, reveal, tell_history
 
 from streaming.config import MICRO, POWER, STREAMS, StreamConfig

@@ -9,7 +9,7 @@ import pytest
 from psycopg import sql
 from support.private_root import private_root
 
-from ingest.embedded import SUPERUSER, EmbeddedPostgres
+from demo.postgres.embedded import SUPERUSER, EmbeddedPostgres
 from lakehouse.settings import Settings
 
 _numbers = count(1)

@@ -5,9 +5,9 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from demo.postgres.embedded import EXTRACTOR_ROLE, EmbeddedPostgres
+from demo.shop import create_schema
 from ingest.checks import checks
-from ingest.embedded import EXTRACTOR_ROLE, EmbeddedPostgres
-from ingest.shop import create_schema
 from lakehouse.doctor import Finding, run_checks
 from lakehouse.settings import Settings
 

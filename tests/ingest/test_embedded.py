@@ -16,7 +16,7 @@ import psycopg
 import pytest
 from support.private_root import private_root
 
-from ingest.embedded import (
+from demo.postgres.embedded import (
     SUPERUSER,
     EmbeddedPostgres,
     EmbeddedPostgresError,
@@ -28,7 +28,7 @@ from lakehouse.settings import Settings
 _USER = """
 import sys, time
 from pathlib import Path
-from ingest.embedded import EmbeddedPostgres
+from demo.postgres.embedded import EmbeddedPostgres
 from lakehouse.settings import Settings
 with EmbeddedPostgres(Settings(root=Path(sys.argv[1]))) as server:
     print(server.dsn("postgres"), flush=True)
@@ -146,7 +146,7 @@ def watchmen(settings: Settings) -> list[psutil.Process]:
         process
         for process in psutil.process_iter(["cmdline"])
         if (words := process.info["cmdline"] or [])[-1:] == [home]
-        and "_postgres_watch" in words[-2]
+        and words[-2].endswith("postgres/watch.py")
     ]
 
 
@@ -308,7 +308,7 @@ def test_server_that_cannot_start_gives_its_own_reason(
 ) -> None:
     with (settings.postgres_dir / "cluster" / "postgresql.conf").open("a") as conf:
         conf.write("shared_buffers = 'plenty'\n")
-    monkeypatch.setattr("ingest._postgres_server._START_ATTEMPTS", 1)
+    monkeypatch.setattr("demo.postgres.server._START_ATTEMPTS", 1)
     with pytest.raises(EmbeddedPostgresError, match=r"did not start: .*FATAL.*Next: read .*log"):
         EmbeddedPostgres(settings).__enter__()
     monkeypatch.undo()

@@ -6,7 +6,7 @@ import psycopg
 import pytest
 from support.extraction import EVENTS, Source, spec
 
-from ingest.embedded import EmbeddedPostgres
+from demo.postgres.embedded import EmbeddedPostgres
 from ingest.postgres import ExtractionError, SourceError
 from ingest.postgres.connection import Connection, with_network_defaults
 from ingest.postgres.errors import masked

@@ -11,13 +11,13 @@ import psycopg
 import pytest
 from support.shop_queries import KEYS, broken, checksums, counts, one, rows
 
-from ingest._postgres_folder import find_binaries
-from ingest.embedded import SUPERUSER, EmbeddedPostgres
-from ingest.shop import ShopError, create_schema, seed
-from ingest.shop.connection import TABLES
-from ingest.shop.dirt import RULES
-from ingest.shop.places import COUNTRIES
-from ingest.shop.seeding import _make
+from demo.postgres.embedded import SUPERUSER, EmbeddedPostgres
+from demo.postgres.folder import find_binaries
+from demo.shop import ShopError, create_schema, seed
+from demo.shop.connection import TABLES
+from demo.shop.dirt import RULES
+from demo.shop.places import COUNTRIES
+from demo.shop.seeding import _make
 from lakehouse.settings import Settings
 
 UNTIL = date(2026, 3, 1)
@@ -215,7 +215,7 @@ def test_same_seed_and_end_give_the_same_bytes_in_another_process(pg_dsn: str) -
     seed(pg_dsn, seed=7, scale=0.02, until=UNTIL)
     first = checksums(pg_dsn)
     script = (
-        "import sys; from datetime import date; from ingest.shop import seed;"
+        "import sys; from datetime import date; from demo.shop import seed;"
         "seed(sys.argv[1], seed=7, scale=0.02, until=date(2026, 3, 1), reset=True)"
     )
     environment = {**os.environ, "PYTHONHASHSEED": "12345", "TZ": "Pacific/Auckland"}
@@ -375,7 +375,7 @@ def test_broken_seeding_leaves_nothing(pg_dsn: str, monkeypatch: pytest.MonkeyPa
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr("ingest.shop.seeding.restart_identities", fail)
+        patched.setattr("demo.shop.seeding.restart_identities", fail)
         with pytest.raises(KeyboardInterrupt):
             seed(pg_dsn, scale=0.01, until=UNTIL)
     assert one(pg_dsn, "select to_regnamespace('shop')") is None

@@ -10,10 +10,10 @@ import pytest
 from psycopg import sql
 from support.shop_queries import KEYS, broken, counts, one, rows
 
-from ingest.embedded import SUPERUSER, EmbeddedPostgres
-from ingest.shop import ShopError, create_schema, seed, simulate_day
-from ingest.shop.connection import TABLES
-from ingest.shop.day import Day, read_day
+from demo.postgres.embedded import SUPERUSER, EmbeddedPostgres
+from demo.shop import ShopError, create_schema, seed, simulate_day
+from demo.shop.connection import TABLES
+from demo.shop.day import Day, read_day
 
 
 def snapshot(dsn: str) -> dict[str, dict[int, dict[str, Any]]]:
@@ -131,7 +131,7 @@ def test_seed_and_state_give_the_same_day_at_any_hour(
             rows(admin, f'create database "{name}" template "{origin}"')
         days = [simulate_day(pg_server.dsn(SUPERUSER, copies[0]), seed=9)]
         with monkeypatch.context() as patch:
-            patch.setattr("ingest.shop.simulation.read_day", earlier_today)
+            patch.setattr("demo.shop.simulation.read_day", earlier_today)
             days.append(simulate_day(pg_server.dsn(SUPERUSER, copies[1]), seed=9))
         assert days[0].counts == days[1].counts
         contents = [timeless(pg_server.dsn(SUPERUSER, name)) for name in copies]
@@ -251,7 +251,7 @@ def test_broken_day_leaves_no_trace(pg_dsn: str, monkeypatch: pytest.MonkeyPatch
     def fail(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("ingest.shop.simulation.add_rows", fail)
+    monkeypatch.setattr("demo.shop.simulation.add_rows", fail)
     with pytest.raises(KeyboardInterrupt):
         simulate_day(pg_dsn)
     assert snapshot(pg_dsn) == before

@@ -11,7 +11,7 @@ from support.private_root import private_root
 from support.tiny_project import Tiny
 from support.tiny_shop import make_tiny_shop, replace, running_shop
 
-from ingest.embedded import EmbeddedPostgres
+from demo.postgres.embedded import EmbeddedPostgres
 from lakehouse.publishing import current_version, list_versions
 from lakehouse.publishing.held_back import held_back_file
 from lakehouse.settings import Settings

@@ -12,7 +12,7 @@ from pkgutil import resolve_name
 
 import orjson
 import pytest
-from stream_support.kit import (
+from support.stream.kit import (
     assert_exact,
     corrupt,
     landed_dead,
@@ -252,7 +252,7 @@ import sys, time
 sys.path.insert(0, {str(Path(__file__).parent.parent)!r})
 from pathlib import Path
 from dataclasses import replace
-from stream_support.kit import run_app
+from support.stream.kit import run_app
 from streaming.brokers import Broker
 from streaming.config import POWER
 from streaming.landing import Landing

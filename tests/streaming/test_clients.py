@@ -39,7 +39,7 @@ def test_the_doctor_looks_at_a_named_broker_only(tmp_path: object) -> None:
 
 @pytest.mark.kafka
 def test_the_topics_are_stamped_by_the_broker(kafka: Broker) -> None:
-    from stream_support.kit import own_streams
+    from support.stream.kit import own_streams
 
     streams = own_streams()
     assert input_topics(kafka, streams) == []

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from lakehouse.demo import DemoContext
+from demo import DemoContext
 from lakehouse.settings import Settings
 from streaming import demo
 

@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from stream_support.kit import (
+from support.stream.kit import (
     assert_exact,
     corrupt,
     landed_outcomes,
@@ -15,7 +15,7 @@ from stream_support.kit import (
     send_readings,
     start_victim,
 )
-from stream_support.victim import BOUNDARIES
+from support.stream.victim import BOUNDARIES
 
 from streaming.brokers import Broker
 from streaming.config import StreamConfig

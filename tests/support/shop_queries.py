@@ -4,7 +4,7 @@ from typing import Any
 
 import psycopg
 
-from ingest.shop.connection import TABLES
+from demo.shop.connection import TABLES
 
 KEYS = {
     "customers": "customer_id",

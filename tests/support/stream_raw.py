@@ -2,7 +2,7 @@
 
 Here belongs what tests of the stream models need: records with all that goes wrong, commits that
 become visible in any order, and the recount of the truth in Python. How a partition decides and
-lands is ``stream_support.simulated``.
+lands is ``support.stream.simulated``.
 """
 
 import copy
@@ -15,12 +15,11 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from stream_support.simulated import START, SimulatedPartition, some_readings
-
 from streaming.config import MICRO, MINUTE_US, POWER, STREAMS, StreamConfig
 from streaming.events import Event, decoder
 from streaming.landing import Gathered, Landing
 from streaming.readings import Reading
+from support.stream.simulated import START, SimulatedPartition, some_readings
 
 Minute = tuple[str, int]
 _RANK = {"accepted": 1, "late": 2, "duplicate": 3}

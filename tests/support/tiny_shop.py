@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ingest.embedded import SUPERUSER, EmbeddedPostgres
-from ingest.shop import seed
+from demo.postgres.embedded import SUPERUSER, EmbeddedPostgres
+from demo.shop import seed
 from lakehouse.settings import Settings
 from support.tiny_project import Tiny, make_tiny
 

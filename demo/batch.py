@@ -1,0 +1,79 @@
+"""What the batch layer contributes to ``lake demo``: a shop, its first load, and a day's changes.
+
+Here belongs calling ``demo.shop`` and ``ingest.postgres`` in the demo's order. Here does not
+belong anything that the commands ``lake seed``, ``simulate-day`` and ``extract`` do not do, too.
+"""
+
+from collections.abc import Sequence
+
+from demo import DemoContext, DemoStep
+
+
+def steps() -> Sequence[DemoStep]:
+    """The steps of the batch way, in order."""
+    return (
+        DemoStep("Start PostgreSQL", _start, "first build"),
+        DemoStep("Fill the shop", _fill, "first build"),
+        DemoStep("Extract to raw", _extract, "first build"),
+        DemoStep("Let a business day pass", _live, "second build"),
+        DemoStep("Extract what changed", _extract, "second build"),
+    )
+
+
+def _start(context: DemoContext) -> str:
+    from demo.postgres.embedded import SUPERUSER, source_dsn
+    from demo.shop.connection import shop_connection
+
+    # Held to the demo's end, so that the steps after it find the server up.
+    dsn = context.resources.enter_context(source_dsn(context.settings, SUPERUSER))
+    with shop_connection(dsn, purpose="demo") as connection:
+        version = connection.info.server_version
+    where = "at LAKE_SOURCE_DSN" if context.settings.source_dsn else "on a private socket"
+    return f"version {version // 10_000}.{version % 10_000} {where}"
+
+
+def _fill(context: DemoContext) -> str:
+    from demo.postgres.embedded import SUPERUSER, source_dsn
+    from demo.shop import seed
+
+    with source_dsn(context.settings, SUPERUSER) as dsn:
+        if _is_filled(dsn):
+            return "kept as it is"
+        report = seed(dsn, seed=context.seed, scale=context.scale, progress=True)
+    return f"{report.rows['transactions']:,} sales of {report.rows['customers']:,} customers"
+
+
+def _is_filled(dsn: str) -> bool:
+    from demo.shop.connection import shop_connection
+
+    with shop_connection(dsn, purpose="demo") as connection:
+        found = connection.execute("select to_regclass('shop.customers') is not null").fetchone()
+        if found is None or not found[0]:
+            return False
+        filled = connection.execute("select exists(select from shop.customers)").fetchone()
+        return bool(filled and filled[0])
+
+
+def _live(context: DemoContext) -> str:
+    from demo.postgres.embedded import SUPERUSER, source_dsn
+    from demo.shop import simulate_day
+
+    with source_dsn(context.settings, SUPERUSER) as dsn:
+        report = simulate_day(dsn, seed=context.seed, progress=True)
+    new, changed, gone = (
+        sum(counts.get(kind, 0) for counts in report.tables.values())
+        for kind in ("inserted", "updated", "deleted")
+    )
+    return f"{new:,} new rows, {changed:,} changed, {gone:,} deleted"
+
+
+def _extract(context: DemoContext) -> str:
+    from ingest.postgres import extract_tables
+
+    reports = extract_tables(context.settings)
+    batches = sum(len(report.batches) for report in reports)
+    if not batches:
+        return "nothing new"
+    deletes = sum(report.deletes for report in reports)
+    gone = f", {deletes:,} of them deletes" if deletes else ""
+    return f"{sum(report.rows for report in reports):,} rows in {batches} commits{gone}"

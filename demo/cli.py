@@ -1,0 +1,155 @@
+"""The demo's commands: ``demo``, ``seed`` and ``simulate-day``."""
+
+from datetime import date, datetime
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from lakehouse.cli.output import (
+    bytes_text,
+    examples,
+    make_console,
+    print_json,
+    print_table,
+    seconds_text,
+)
+from lakehouse.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from demo.run import StepDone
+    from demo.summary import Summary
+
+_AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+_NAME_WIDTH, _TEXT_WIDTH = 26, 44
+_TRY_NEXT = (
+    ('lake sql "from marts.fct_sales limit 5"', "query it, or `lake sql` for a prompt"),
+    ("make ui", "see tables and tests in Dagster"),
+    ("lake rollback", "give readers the version before"),
+)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command(epilog=examples("lake demo", "lake demo --scale 0.1"))(demo)
+    app.command(epilog=examples("lake seed", "lake seed --scale 10 --seed 7"))(seed)
+    app.command(name="simulate-day", epilog=examples("lake simulate-day"))(simulate_day)
+
+
+def demo(
+    scale: Annotated[
+        float, typer.Option(min=0.001, help="Size of new data; 1 is 40,000 transactions.")
+    ] = 1.0,
+    seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 42,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
+) -> None:
+    """Go the whole way once, from source to warehouse.
+
+    Source, raw, tests, published warehouse, and all of it for the next day. Run
+    again, it takes what is there and lets another business day pass.
+    """
+    from demo.run import log_path, run_demo
+    from demo.summary import summarize
+
+    settings = load_settings()
+    _say(f"dbt's output goes to {_relative(settings, log_path(settings))}")
+    run = run_demo(settings, scale=scale, seed=seed, tell=_tell, say=_say)
+    summary = summarize(settings, run)
+    if as_json:
+        print_json(summary)
+    else:
+        _print(summary)
+
+
+def seed(
+    seed: Annotated[int, typer.Option(help="The same seed gives the same rows.")] = 42,
+    scale: Annotated[float, typer.Option(help="1 is 5,000 customers, 40,000 sales.")] = 1.0,
+    until: Annotated[
+        datetime | None,
+        typer.Option(formats=["%Y-%m-%d"], help="End of the two years of history; else today."),
+    ] = None,
+    reset: Annotated[
+        bool, typer.Option("--reset", help="Drop the shop and all its rows first.")
+    ] = False,
+    as_json: _AsJson = False,
+) -> None:
+    """Make the demo's shop in PostgreSQL and fill it."""
+    from demo.postgres.embedded import SUPERUSER, source_dsn
+    from demo.shop import seed as seed_shop
+
+    last_day: date | None = until.date() if until else None
+    with source_dsn(load_settings(), SUPERUSER) as dsn:
+        report = seed_shop(
+            dsn, seed=seed, scale=scale, until=last_day, reset=reset, progress=not as_json
+        )
+    if as_json:
+        print_json(report)
+        return
+    print_table(make_console(), {"table": "left", "rows": "right"}, report.rows.items())
+    typer.echo(f"Seed {report.seed}, history until {report.until}. Next: lake extract")
+
+
+def simulate_day(
+    seed: Annotated[int, typer.Option(help="Decides what happens on the day.")] = 42,
+    as_json: _AsJson = False,
+) -> None:
+    """Let a business day pass in the demo's shop.
+
+    New customers and sales, changes, corrections, a few deletes, rows that arrive late.
+    """
+    from demo.postgres.embedded import SUPERUSER, source_dsn
+    from demo.shop import simulate_day as live_a_day
+
+    with source_dsn(load_settings(), SUPERUSER) as dsn:
+        report = live_a_day(dsn, seed=seed, progress=not as_json)
+    if as_json:
+        print_json(report)
+        return
+    kinds = ("inserted", "updated", "deleted")
+    print_table(
+        make_console(),
+        {"table": "left", **dict.fromkeys(kinds, "right")},
+        [(name, *(n.get(kind, 0) for kind in kinds)) for name, n in report.tables.items()],
+    )
+    typer.echo("Next: lake extract")
+
+
+def _tell(step: "StepDone") -> None:
+    text = step.text if len(step.text) <= _TEXT_WIDTH else step.text[: _TEXT_WIDTH - 1] + "…"
+    _say(f"{step.name:<{_NAME_WIDTH}} {text:<{_TEXT_WIDTH}} {step.seconds:6.1f} s")
+
+
+def _say(line: str) -> None:
+    # Beside the summary, not in it: --json must be all that standard output holds.
+    typer.echo(line, err=True)
+
+
+def _print(summary: "Summary") -> None:
+    console = make_console()
+    console.print()
+    print_table(
+        console,
+        {
+            "source table": "left",
+            "raw rows": "right",
+            "staging": "right",
+            "quarantine": "right",
+            "watermark (UTC)": "left",
+        },
+        [
+            (t.name, t.raw_rows, t.staging_rows, t.quarantine_rows, (t.watermark or "-")[:19])
+            for t in summary.sources
+        ],
+    )
+    console.print()
+    print_table(console, {"mart": "left", "rows": "right"}, summary.marts.items())
+    memory = f"{bytes_text(summary.peak_memory_bytes)} ({summary.memory_measure}, all processes)"
+    typer.echo(f"\nPublished  version {summary.version}")
+    typer.echo(f"Tests      {summary.tests_passed} of {summary.tests_total} passed")
+    typer.echo(f"Took       {seconds_text(summary.seconds)}, peak memory {memory}")
+    typer.echo("\nTry next")
+    for command, what in _TRY_NEXT:
+        typer.echo(f"  {command:<40} {what}")
+
+
+def _relative(settings: Settings, path: object) -> str:
+    return str(path).removeprefix(f"{settings.root}/")
