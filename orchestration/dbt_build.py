@@ -1,7 +1,7 @@
 """Running dbt for Dagster: its arguments, its log lines, its results.
 
-Here belongs what Dagster needs of a dbt process beyond ``lakehouse.dbt.run``. Here does not belong what
-becomes of the results. Must not import Dagster.
+Here belongs what Dagster needs of a dbt process beyond ``lakehouse.dbt.run``. Here does not
+belong what becomes of the results. Must not import Dagster.
 """
 
 import json

@@ -1,7 +1,7 @@
 """The server process over one PostgreSQL data folder: start it, look at it, stop it.
 
-Who may start or stop it, and when, is decided in ``demo.postgres.embedded``, which calls every function
-here that changes something under its lock.
+Who may start or stop it, and when, is decided in ``demo.postgres.embedded``, which calls every
+function here that changes something under its lock.
 
 The wheel's own Python wrapper is not used: it counts its users by process id in a file, so one
 ``kill -9`` keeps its server up for ever; it shares one lock file in the temporary folder between

@@ -1,7 +1,7 @@
 """Extraction from PostgreSQL that loses nothing: watermark, snapshot, commits, tombstones.
 
 Here belongs everything between a connection string and committed raw files. Here does not belong
-the list of tables (``ingest.sources``), the embedded server (``demo.postgres.embedded``) or a demo's data.
+the list of tables (``ingest.sources``) or which database is read.
 """
 
 from ingest.postgres.errors import ConnectionLostError, DeletesRefusedError, SourceError
