@@ -77,11 +77,8 @@ class Root:
         self.settings.build_dir.mkdir(parents=True, exist_ok=True)
         with duckdb.connect(str(self.settings.build_file)) as connection:
             ledger.ensure_tables(connection)
-            ledger.freeze_commits(connection, self.settings.raw_dir, [("shop", "customers")])
-            connection.execute(
-                "insert into ops.consumed select 'log', batch_id from ops.commits"
-                " where batch_id not in (select batch_id from ops.consumed)"
-            )
+            run = ledger.begin_run(connection, "code")
+            ledger.freeze_commits(connection, self.settings.raw_dir, [("shop", "customers")], run)
             for name, rows in tables.items():
                 connection.execute(f"create schema if not exists {name.split('.')[0]}")
                 connection.execute(
