@@ -201,7 +201,7 @@ def test_every_model_lives_in_the_schema_of_its_folder_under_its_prefix(models: 
 
 
 def test_no_arrow_points_back(models: Nodes) -> None:
-    """base, staging, intermediate, marts; quarantine reads what staging and intermediate decided."""
+    """base, staging, intermediate, then marts and quarantine."""
     rank = {"base": 0, "staging": 1, "intermediate": 2, "quarantine": 3, "marts": 3}
 
     def layer(model: dict[str, Any]) -> int:
