@@ -28,10 +28,10 @@ from support.stream.kit import (
     topic_records,
 )
 
+from demo.sensors.readings import CLEAN
 from lakehouse.raw.verify import verify
 from streaming.brokers import Broker
 from streaming.config import SECOND_US, StreamConfig
-from streaming.readings import CLEAN
 from streaming.topics import ensure_topics
 
 KAFKA = pytest.param("kafka", marks=pytest.mark.kafka)
@@ -90,12 +90,12 @@ def test_nothing_that_can_be_sent_stops_the_application(broker: Broker, tmp_path
     assert_exact(tmp_path, broker, [stream], 90 + len(bad))
     dead = landed_dead(tmp_path, stream)
     assert sorted(reason for reason, _ in dead.values()) == sorted(bad)
-    told = {
+    produced = {
         f"{headers['partition']}/{headers['offset']}": (headers["reasons"], message.value())
         for message in topic_records(broker, stream.dead_letter_topic)
         for headers in [{name: value.decode() for name, value in message.headers()}]
     }
-    assert told == dead
+    assert produced == dead
     again = run_app(tmp_path, broker, [stream], idle=2)
     assert sum(again.outcomes["power"].values()) == 0, "offsets had not moved on"
 
@@ -110,23 +110,23 @@ def test_each_minute_is_final_once_and_a_replay_says_the_same(
     sent = time.monotonic()
     used = {record.partition() for record in topic_records(broker, stream.topic)}
     assert len(used) < stream.partitions, "one partition is to be silent"
-    told: list[tuple[str, int, int]] = []
+    emitted: list[tuple[str, int, int]] = []
 
-    def on_final(_: object, device: str, window: object) -> None:
-        told.append((device, window.start, window.count))  # type: ignore[attr-defined]
+    def on_emit(_: object, device: str, window: object) -> None:
+        emitted.append((device, window.start, window.count))  # type: ignore[attr-defined]
 
-    app = run_app(tmp_path / "1", broker, [stream], idle=32, on_final=on_final)
+    app = run_app(tmp_path / "1", broker, [stream], idle=32, on_emit=on_emit)
     assert time.monotonic() - sent < 60
     expected = {key: minute[0] for key, minute in recount(broker, stream)[1].items()}
-    assert {(device, start): count for device, start, count in told} == expected
-    assert len(told) == len(expected)
+    assert {(device, start): count for device, start, count in emitted} == expected
+    assert len(emitted) == len(expected)
     finals = topic_records(broker, stream.minutes_topic)
     assert len(finals) == len(expected), "a minute was final twice"
     assert app.outcomes["climate"]["accepted"] == 720
-    first = sorted(told)
-    told.clear()
-    run_app(tmp_path / "2", broker, [stream], idle=32, on_final=on_final, group="replay")
-    assert sorted(told) == first
+    first = sorted(emitted)
+    emitted.clear()
+    run_app(tmp_path / "2", broker, [stream], idle=32, on_emit=on_emit, group="replay")
+    assert sorted(emitted) == first
 
 
 def test_sigterm_lands_everything_and_ends_within_ten_seconds(
@@ -254,7 +254,7 @@ from pathlib import Path
 from dataclasses import replace
 from support.stream.kit import run_app
 from streaming.brokers import Broker
-from streaming.config import POWER
+from support.stream.declared import POWER
 from streaming.landing import Landing
 Landing.land_windows = lambda *_: time.sleep(600)
 broker = Broker(bootstrap={broker.bootstrap!r}, embedded_id={broker.embedded_id!r})
