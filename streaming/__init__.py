@@ -1,1 +1,15 @@
-"""The stream: events from Kafka, windowed per minute and landed as raw commits."""
+"""The stream: events from Kafka, counted in windows of a minute and landed as raw commits.
+
+A record's way through the package::
+
+    topics -> quix -> processor -> events     is it a valid event?
+                                -> windows    accepted, late or a duplicate? what closes?
+                                -> records    held until the checkpoint
+              app  -> checkpoint_pace         is a checkpoint due?
+              quix -> processor -> landing    files first, then changelog, offsets, state
+
+``config`` reads which streams there are, ``window_state`` is what survives the process, ``producer``
+and ``recording`` put messages on a topic, ``dead_letters`` replays what was rejected, ``brokers``
+and ``clients`` find a broker and say what is wrong with it, ``cli`` is ``lake stream``. Invented
+readings do not belong here: they are the demo's.
+"""

@@ -63,7 +63,7 @@ class PartitionWindows:
         Returns:
             One of ``ACCEPTED``, ``DUPLICATE`` and ``LATE``.
         """
-        state = self.state
+        state, open_us = self.state, self._open_us
         if broker_us > state.broker_us:
             state.broker_us = broker_us
         name, at = event.device, event.at_us
@@ -77,8 +77,8 @@ class PartitionWindows:
                 watermark = self._watermark_of(device, state.broker_us)
         within = at % MINUTE_US
         start = at - within
-        if start + self._open_us <= watermark:
-            if device.earliest + self._open_us <= watermark:
+        if start + open_us <= watermark:
+            if device.earliest + open_us <= watermark:
                 self._close(name, device, watermark)
             return LATE
         window = device.windows.get(start)
@@ -98,7 +98,7 @@ class PartitionWindows:
         if at > watermark or device.watermark < 0:
             device.watermark = watermark = at
             device.heard = state.broker_us
-        if device.earliest + self._open_us <= watermark:
+        if device.earliest + open_us <= watermark:
             self._close(name, device, watermark)
         return ACCEPTED
 
