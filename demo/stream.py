@@ -25,7 +25,7 @@ def steps() -> Sequence[DemoStep]:
     running = _Running()
     return (
         DemoStep("Start the stream", running.start, "first build"),
-        DemoStep("Send readings", running.produce, "first build"),
+        DemoStep("Produce readings", running.produce, "first build"),
         DemoStep("Let the minutes close", running.close, "second build"),
     )
 

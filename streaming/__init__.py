@@ -8,8 +8,8 @@ A record's way through the package::
               app  -> checkpoint_pace         is a checkpoint due?
               quix -> processor -> landing    files first, then changelog, offsets, state
 
-``config`` reads which streams there are, ``window_state`` is what survives the process, ``producer``
-and ``recording`` put messages on a topic, ``dead_letters`` replays what was rejected, ``brokers``
-and ``clients`` find a broker and say what is wrong with it, ``cli`` is ``lake stream``. Invented
-readings do not belong here: they are the demo's.
+``config`` reads which streams there are and ``window_state`` is what survives the process.
+``producer`` and ``recording`` put messages on a topic, ``dead_letters`` replays what was rejected.
+``brokers``, ``clients`` and ``topics`` ask a broker without Quix; ``cli`` is ``lake stream``.
+Invented readings do not belong here: they are the demo's.
 """

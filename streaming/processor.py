@@ -9,13 +9,11 @@ alike and lands again, and staging keeps one. Here does not belong any decision 
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
-import orjson
-
-from streaming.config import MICRO, SECOND_US, StreamConfig
+from streaming.config import SECOND_US, StreamConfig
 from streaming.events import Event, decoder
 from streaming.landing import Landing
+from streaming.outputs import dead_letter_headers, window_value
 from streaming.quix.runtime import QuixInput
 from streaming.records import EventRecord, RecordBatch, RejectedRecord
 from streaming.window_state import Window, WindowStore
@@ -113,7 +111,12 @@ class StreamProcessor:
             record = RejectedRecord(offset, broker_us, decoded, key, value)
             batch.rejected.append(record)
             batch.payload_bytes += len(value or b"")
-            self._produce_dead_letter(number, record)
+            self._source.produce(
+                self.config.dead_letter_topic,
+                key=key,
+                value=value,
+                headers=dead_letter_headers(self.config, record, partition=number),
+            )
         self.outcomes[outcome] += 1
         partition.next_offset = offset + 1
 
@@ -207,40 +210,10 @@ class StreamProcessor:
             self._source.produce(
                 self.config.minutes_topic,
                 key=name.encode(),
-                value=orjson.dumps(self.window_message(name, window)),
+                value=window_value(self.config, window, device=name),
             )
             self._on_emit(self.config, name, window)
         partition.windows.to_emit.clear()
-
-    def window_message(self, device: str, window: Window) -> dict[str, Any]:
-        """A window as it goes to the minutes topic."""
-        row: dict[str, Any] = {
-            "device": device,
-            "window_start_us": window.start,
-            "window_end_us": window.end,
-            "event_count": window.count,
-            "duplicate_count": window.duplicates,
-        }
-        for place, measure in enumerate(self.config.measures):
-            row[f"{measure.name}_sum"] = window.sums[place] / MICRO
-            row[f"{measure.name}_min"] = window.lows[place] / MICRO
-            row[f"{measure.name}_max"] = window.highs[place] / MICRO
-            row[f"{measure.name}_mean"] = window.sums[place] / MICRO / window.count
-        return row
-
-    def _produce_dead_letter(self, number: int, record: RejectedRecord) -> None:
-        self._source.produce(
-            self.config.dead_letter_topic,
-            key=record.key,
-            value=record.payload,
-            headers={
-                "stream": self.config.name,
-                "topic": self.config.topic,
-                "partition": str(number),
-                "offset": str(record.offset),
-                "reasons": ",".join(record.reasons),
-            },
-        )
 
     def _current(self) -> Iterator[tuple[int, _Partition]]:
         for number, partition in list(self._partitions.items()):

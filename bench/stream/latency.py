@@ -20,7 +20,7 @@ from streaming.topics import ensure_topics
 
 
 def main(bootstrap: str, topic: str, rate: int, seconds: int, root: Path) -> None:
-    """Send readings as time passes and print the delays of the landed ones as JSON."""
+    """Produce readings as time passes and print the delays of the landed ones as JSON."""
     broker, stream = Broker(bootstrap=bootstrap), bench_stream(topic)
     ensure_topics(broker, [stream])
     app = StreamApp(
@@ -41,10 +41,10 @@ def main(bootstrap: str, topic: str, rate: int, seconds: int, root: Path) -> Non
             messages = ((stream, each) for each in islice(source, rate * seconds))
             produce_paced(producer, messages, speed=1)
 
-    sender = threading.Thread(target=produce)
-    sender.start()
+    thread = threading.Thread(target=produce)
+    thread.start()
     app.run()
-    sender.join()
+    thread.join()
     sys.stdout.write(delays(root, topic) + "\n")
 
 

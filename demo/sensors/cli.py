@@ -58,7 +58,7 @@ def produce(
     from streaming.topics import ensure_topics
 
     if seconds <= 0 and speed != 1:
-        raise LakeError("without an end, readings are sent as time passes", "give --seconds too")
+        raise LakeError("without an end, readings come as time passes", "give --seconds too")
     settings = load_settings()
     streams = chosen_streams(settings, names)
     # Ahead of time nothing may be stamped: whoever produces faster begins in the past.

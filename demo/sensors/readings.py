@@ -28,7 +28,7 @@ class Dirt:
     """Share of each kind of dirt, 0 to 1.
 
     Attributes:
-        duplicate: Sent twice.
+        duplicate: Produced twice.
         late: Stamped 10 to 60 minutes back.
         missing_time: Without its time.
         missing_device: Without its device.

@@ -43,7 +43,8 @@ class StreamMinute:
         self.devices += 1
         self.events += window.count
         self.duplicates += window.duplicates
-        self.sums = [a + b for a, b in zip(self.sums or [0] * 99, window.sums, strict=False)]
+        before = self.sums or [0] * len(window.sums)
+        self.sums = [a + b for a, b in zip(before, window.sums, strict=True)]
         self.changed = time.monotonic()
 
 
@@ -83,7 +84,7 @@ def minute_line(config: StreamConfig, start_us: int, minute: StreamMinute) -> st
     moment = datetime.fromtimestamp(start_us / SECOND_US, UTC)
     means = ", ".join(
         f"{measure.name} {total / MICRO / minute.events:.2f}"
-        for measure, total in zip(config.measures, minute.sums, strict=False)
+        for measure, total in zip(config.measures, minute.sums, strict=True)
     )
     again = f", {minute.duplicates:,} duplicates" if minute.duplicates else ""
     several = "s" if minute.devices > 1 else ""

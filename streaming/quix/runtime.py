@@ -181,7 +181,7 @@ class QuixRuntime:
         return bool(self.context.state_manager.recovery_required)
 
     def lag(self) -> dict[tuple[str, int], int]:
-        """Records that wait, by topic and partition, as far as the broker has told by itself."""
+        """Records that wait, by topic and partition, as far as the broker has said so by itself."""
         consumer = self.context.consumer
         lag = {}
         for place in consumer.assignment():

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+import typer
 from support.stream.declared import declare_streams
 
 PROGRAM = """
@@ -125,6 +126,20 @@ def test_replay_produces_the_fixed_letters_once(
     Landing(settings.raw_dir, POWER, "x").land_events(0, landed)
     done = replay(settings, POWER, None, rekey=True)
     assert (done.produced, done.landed) == (2, 1)
+
+
+@pytest.mark.parametrize("demo_first", [True, False])
+def test_the_demo_adds_its_command_to_the_streams(demo_first: bool) -> None:
+    from demo.sensors.cli import register as register_sensors
+    from streaming.cli import register
+
+    app = typer.Typer()
+    for layer in (register_sensors, register) if demo_first else (register, register_sensors):
+        layer(app)
+    (group,) = app.registered_groups
+    assert group.typer_instance is not None
+    commands = [c.callback.__name__ for c in group.typer_instance.registered_commands if c.callback]
+    assert sorted(commands) == ["produce", "replay", "run", "status"]
 
 
 @pytest.mark.parametrize(
