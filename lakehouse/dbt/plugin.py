@@ -16,6 +16,7 @@ from dbt.adapters.duckdb.plugins import BasePlugin
 from dbt.adapters.events.logging import AdapterLogger
 
 from lakehouse.dbt.build_file import prepare
+from lakehouse.dbt.code import shared_code
 from lakehouse.errors import LakeError
 from lakehouse.locks import FileLock
 from lakehouse.publishing import ledger
@@ -82,15 +83,24 @@ class Plugin(BasePlugin):
                 "`--empty` and `--sample` would mark raw commits as read without reading them",
                 "build without it; an empty raw layer builds as it is",
             )
+        nodes = [ledger.Node(**node) for node in request["nodes"]]
         sources = [(source, table) for source, table in request["sources"]]
+        readers = {node.alias: ledger.direct_sources(node) for node in nodes}
+        settings = _settings()
         with self._connection.cursor() as cursor:
+            run = ledger.begin_run(cursor, shared_code(settings))
+            ledger.record_lineage(cursor, nodes)
             fresh = ledger.freeze_commits(
-                cursor, _settings().raw_dir, sources, is_full_refresh=request["full_refresh"]
+                cursor,
+                settings.raw_dir,
+                sources,
+                run,
+                is_full_refresh=request["full_refresh"],
             )
             if request["full_refresh"]:
                 ledger.forget_vanished_commits(cursor)
             else:
-                ledger.refuse_vanished_commits(cursor, request["readers"])
+                ledger.refuse_vanished_commits(cursor, readers)
             ledger.start_run(cursor, request["selected"])
         self._started = True
         return f"{fresh} new raw commits" if fresh else "no new raw commit"

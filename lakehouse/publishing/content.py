@@ -19,10 +19,8 @@ CURRENT_BUILD = "lakehouse"
 """Database name of the build file: its stem, and that of the published file, so that a query with
 a full name means the same in both."""
 
-_COMMITS = """
-select c.batch_id from {0}.ops.commits as c
-where c.batch_id in (select batch_id from {0}.ops.consumed)
-"""
+_COMMITS = "select batch_id from {0}.ops.commits where is_present"
+"""A build is published only when all its models reflect all of them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,20 +21,75 @@ if TYPE_CHECKING:
 
 _TABLES = """
 create schema if not exists ops;
+create table if not exists ops.runs (
+    run bigint not null, started_at timestamptz not null, code varchar not null
+);
 create table if not exists ops.nodes (
     unique_id varchar not null, status varchar not null, run bigint not null
 );
 create table if not exists ops.commits (
     source_name varchar not null, table_name varchar not null, batch_id varchar not null,
     path varchar not null, -- below the raw folder, so that a checkout can be moved
+    run bigint not null, -- the first that saw it
     is_present boolean not null,
     row_count bigint not null, upserts bigint not null, deletes bigint not null,
     watermark_before varchar, watermark_after varchar, extracted_at timestamptz not null
 );
-create table if not exists ops.consumed (consumer varchar not null, batch_id varchar not null);
+create table if not exists ops.lineage (
+    model varchar not null, source_name varchar not null, table_name varchar not null
+);
+create table if not exists ops.model_runs (
+    model varchar not null, run bigint not null, commits_through bigint not null,
+    rebuilt_in bigint not null, code varchar not null
+);
 """
-"""No keys: models of one run append to ``ops.consumed`` from several threads, and a unique index
-would make these transactions conflict."""
+"""What the macros in ``macros/incremental`` read and write; ``docs/how-a-build-works.md`` explains it.
+
+No keys: models of one run append to ``ops.model_runs`` from several threads, and a unique index
+would make these transactions conflict.
+"""
+
+_MODELS = """
+create or replace view ops.models as
+with
+
+last_runs as (
+
+    select model, max(run) as run, max(rebuilt_in) as rebuilt_in,
+        max_by(commits_through, run) as commits_through, max_by(code, run) as code
+    from ops.model_runs
+    group by model
+
+),
+
+-- The first run that saw a commit which concerns the model and which it does not reflect.
+unseen as (
+
+    select last_runs.model, min(commits.run) as run
+    from last_runs
+    inner join ops.lineage as lineage on last_runs.model = lineage.model
+    inner join ops.commits as commits
+        on
+            lineage.source_name = commits.source_name
+            and lineage.table_name = commits.table_name
+            and commits.run > last_runs.commits_through
+            and commits.is_present
+    group by last_runs.model
+
+)
+
+select
+    last_runs.model,
+    last_runs.run,
+    last_runs.rebuilt_in,
+    last_runs.code,
+    last_runs.commits_through as recorded_through,
+    coalesce(unseen.run - 1, (select max(run) from ops.runs)) as commits_through
+from last_runs
+left join unseen on last_runs.model = unseen.model;
+"""
+"""A model reflects the commits that runs up to ``commits_through`` were the first to see: those up
+to what it recorded itself, and those of later runs as long as none of them concerns it."""
 
 _RUNNING = "interrupted"
 
@@ -74,12 +129,14 @@ class Blocker:
 def ensure_tables(connection: "duckdb.DuckDBPyConnection") -> None:
     """Make the ledger's tables if they are missing."""
     connection.execute(_TABLES)
+    connection.execute(_MODELS)
 
 
 def freeze_commits(
     connection: "duckdb.DuckDBPyConnection",
     raw_dir: Path,
     sources: Iterable[tuple[str, str]],
+    run: int,
     *,
     is_full_refresh: bool = False,
 ) -> int:
@@ -92,6 +149,7 @@ def freeze_commits(
         connection: The build file.
         raw_dir: The raw layer.
         sources: Pairs of source and table name.
+        run: This run's number.
         is_full_refresh: The run reads old commits again.
 
     Returns:
@@ -114,7 +172,8 @@ def freeze_commits(
             key = (source, name, path.stem)
             present.add(key)
             if key not in known:
-                fresh.append(_commit_row(verify_commit(table, path), path.relative_to(raw_dir)))
+                info = verify_commit(table, path)
+                fresh.append(_commit_row(info, path.relative_to(raw_dir), run))
             elif is_full_refresh:
                 verify_commit(table, path)
     changed = [key for key, was_present in known.items() if was_present != (key in present)]
@@ -134,18 +193,15 @@ def freeze_commits(
 
 
 def forget_vanished_commits(connection: "duckdb.DuckDBPyConnection") -> None:
-    """Let every model forget the commits that have gone; one that comes back is new to all.
+    """Forget the commits that have gone; one that comes back is new to every model.
 
     For a full refresh only: what is not rebuilt still has their rows, and its tests say so.
     """
-    connection.execute(
-        "delete from ops.consumed"
-        " where batch_id in (select batch_id from ops.commits where not is_present)"
-    )
+    connection.execute("delete from ops.commits where not is_present")
 
 
 def refuse_vanished_commits(
-    connection: "duckdb.DuckDBPyConnection", readers: Sequence[str]
+    connection: "duckdb.DuckDBPyConnection", readers: Mapping[str, Sequence[tuple[str, str]]]
 ) -> None:
     """Stop when a commit that was read before has gone from the raw layer.
 
@@ -153,36 +209,43 @@ def refuse_vanished_commits(
 
     Args:
         connection: The build file, with this run's commits frozen.
-        readers: Names of the models that read raw commits.
+        readers: Models that read raw commits, each with its pairs of source and table name.
 
     Raises:
         LakeError: Such a commit, its table, and how to build without it.
     """
     gone = connection.execute(
-        "select source_name, table_name, commits.batch_id, consumer"
-        " from ops.commits inner join ops.consumed using (batch_id)"
-        " where not is_present and consumer in (select unnest($readers))"
-        " order by all",
-        {"readers": list(readers)},
+        "select source_name, table_name, batch_id, run from ops.commits where not is_present"
+        " order by all"
     ).fetchall()
-    if not gone:
+    through = dict(
+        connection.execute("select model, recorded_through from ops.models").fetchall()
+    )
+    concerned = [
+        (commit, model)
+        for commit in gone
+        for model, sources in readers.items()
+        if (commit[0], commit[1]) in sources and through.get(model, 0) >= commit[3]
+    ]
+    if not concerned:
         return
-    source, table, batch_id, _ = gone[0]
-    more = f" and {len(gone) - 1} more" if len(gone) > 1 else ""
-    concerned = " ".join(f"{name}+" for name in sorted({consumer for *_, consumer in gone}))
+    (source, table, batch_id, _), _ = concerned[0]
+    more = f" and {len(concerned) - 1} more" if len(concerned) > 1 else ""
+    selected = " ".join(f"{name}+" for name in sorted({model for _, model in concerned}))
     raise LakeError(
         f"the raw commit {batch_id} of {source}.{table}{more}, which an earlier build has read, is "
         "no longer in the raw layer",
-        f"run `lake build --full-refresh -s {concerned}` to build from what is there",
+        f"run `lake build --full-refresh -s {selected}` to build from what is there",
     )
 
 
-def _commit_row(info: CommitInfo, path: Path) -> dict[str, Any]:
+def _commit_row(info: CommitInfo, path: Path, run: int) -> dict[str, Any]:
     return {
         "source_name": info.source,
         "table_name": info.table,
         "batch_id": info.batch_id,
         "path": path.as_posix(),
+        "run": run,
         "is_present": True,
         "row_count": info.rows,
         "upserts": info.upserts,
@@ -191,6 +254,71 @@ def _commit_row(info: CommitInfo, path: Path) -> dict[str, Any]:
         "watermark_after": info.watermark_after,
         "extracted_at": info.extracted_at,
     }
+
+
+def begin_run(connection: "duckdb.DuckDBPyConnection", code: str) -> int:
+    """Number a run and drop what the models recorded before their last one.
+
+    Args:
+        connection: The build file.
+        code: Fingerprint of the code that all models share; another one rebuilds them.
+
+    Returns:
+        The run's number, greater than those of all runs before.
+    """
+    connection.begin()
+    connection.execute(
+        "insert into ops.runs select coalesce(max(run), 0) + 1, get_current_timestamp(), ?"
+        " from ops.runs",
+        [code],
+    )
+    connection.execute(
+        "delete from ops.model_runs as old using ops.models as last"
+        " where old.model = last.model and old.run < last.run"
+    )
+    connection.commit()
+    return _current_run(connection)
+
+
+def record_lineage(connection: "duckdb.DuckDBPyConnection", nodes: Sequence[Node]) -> None:
+    """Record from which raw tables each model is made, through however many others.
+
+    Args:
+        connection: The build file.
+        nodes: The models of the project, with what they read.
+    """
+    lineage = [
+        {"model": node.alias, "source_name": source, "table_name": table}
+        for node in nodes
+        for source, table in sorted(sources_of(node.unique_id, nodes))
+    ]
+    connection.begin()
+    connection.execute("delete from ops.lineage")
+    if lineage:
+        connection.register("all_lineage", pa.Table.from_pylist(lineage))
+        connection.execute("insert into ops.lineage by name select * from all_lineage")
+        connection.unregister("all_lineage")
+    connection.commit()
+
+
+def sources_of(unique_id: str, nodes: Sequence[Node]) -> set[tuple[str, str]]:
+    """The raw tables, as pairs of source and table name, that a node is made from."""
+    parents = {node.unique_id: node.parents for node in nodes}
+    found: set[tuple[str, str]] = set()
+    open_ids, seen = [unique_id], {unique_id}
+    while open_ids:
+        for parent in parents.get(open_ids.pop(), ()):
+            if parent.startswith("source."):
+                found.add(_source_of(parent))
+            elif parent not in seen:
+                seen.add(parent)
+                open_ids.append(parent)
+    return found
+
+
+def direct_sources(node: Node) -> list[tuple[str, str]]:
+    """The raw tables that a node reads itself."""
+    return [_source_of(parent) for parent in node.parents if parent.startswith("source.")]
 
 
 def start_run(connection: "duckdb.DuckDBPyConnection", selected: Iterable[str]) -> None:
@@ -218,6 +346,8 @@ def blockers(
 
     A node is green when its last run ended well and, for a data test, when that was not before
     the last build of a table it tests: a test that has not seen a table says nothing about it.
+    A model must also reflect every commit that a run has seen, so that all tables of a version
+    come from one set of commits.
 
     Args:
         connection: The build file.
@@ -231,6 +361,8 @@ def blockers(
         ).fetchall()
     }
     parents = {node.unique_id: node.parents for node in nodes if node.resource_type == "test"}
+    behind = _behind(connection)
+    behind_ids = {n.unique_id: behind[n.alias] for n in nodes if n.alias in behind}
     found = []
     for unique_id in [*(node.unique_id for node in nodes), *unit_tests]:
         status, run = last.get(unique_id, ("never run", 0))
@@ -239,15 +371,39 @@ def blockers(
             found.append(Blocker(unique_id, status))
         elif run < max(built, default=0):
             found.append(Blocker(unique_id, "not run since its table was built"))
+        elif unique_id in behind_ids:
+            found.append(Blocker(unique_id, f"has not seen {behind_ids[unique_id]}"))
     return sorted(found, key=lambda blocker: (blocker.status == SKIPPED, blocker.unique_id))
+
+
+def _source_of(unique_id: str) -> tuple[str, str]:
+    _, _, source, table = unique_id.split(".", 3)
+    return source, table
+
+
+def _behind(connection: "duckdb.DuckDBPyConnection") -> dict[str, str]:
+    """Models that do not reflect all commits that concern them, and how many they lack."""
+    rows = connection.execute(
+        "select models.model, count(*) from ops.models as models"
+        " inner join ops.lineage as lineage on models.model = lineage.model"
+        " inner join ops.commits as commits on lineage.source_name = commits.source_name"
+        " and lineage.table_name = commits.table_name"
+        " and commits.run > models.commits_through and commits.is_present"
+        " group by models.model"
+    ).fetchall()
+    return {model: f"{n} new commit{'s' if n > 1 else ''}" for model, n in rows}
+
+
+def _current_run(connection: "duckdb.DuckDBPyConnection") -> int:
+    row = connection.execute("select max(run) from ops.runs").fetchone()
+    return int(row[0]) if row and row[0] is not None else 0
 
 
 def _record(connection: "duckdb.DuckDBPyConnection", statuses: Mapping[str, str]) -> None:
     if not statuses:
         return
+    run = _current_run(connection)
     connection.begin()
-    row = connection.execute("select coalesce(max(run), 0) + 1 from ops.nodes").fetchone()
-    run = row[0] if row else 1
     connection.execute(
         "delete from ops.nodes where unique_id in (select unnest($ids))", {"ids": list(statuses)}
     )

@@ -9,22 +9,10 @@
         {%- for result in results -%}
             {%- do statuses.update({result.node.unique_id: result.status | string}) -%}
         {%- endfor -%}
-        {%- set nodes = [] -%}
-        {%- for node in graph.nodes.values()
-            if node.resource_type in ['model', 'seed', 'snapshot', 'test']
-            and node.config.materialized != 'ephemeral' -%}
-            {%- do nodes.append({
-                'unique_id': node.unique_id,
-                'resource_type': node.resource_type,
-                'schema_name': node.schema,
-                'alias': node.alias,
-                'parents': node.depends_on.nodes,
-            }) -%}
-        {%- endfor -%}
         {%- set request = {
             'command': flags.WHICH,
             'results': statuses,
-            'nodes': nodes,
+            'nodes': project_nodes(),
             'invocation_id': invocation_id,
             'schemas': var('published_schemas'),
             'publish': var('publish', true),

@@ -1,12 +1,21 @@
 {#
     The rows of the raw commits that this model has not read yet; all rows when it is built anew.
 
-    A subquery with exactly the columns declared for the source, in their order and types, and the
-    four columns of every raw file. It has them also when there is no file, and when older files
+    A subquery with exactly the columns declared for the source, in their order and types, and those
+    of every raw file (`raw_columns`). It has them also when there is no file, and when older files
     lack a column. It opens only the files it needs: their names come from `ops.commits`, which is
     frozen at the start of the run, so that all models of a run see the same commits.
 
+    For a source that declares `meta.primary_key` it adds what the macros in `macros/history` ask for:
+        _record_key     what tells its rows apart, never NULL: the primary key as text, or, where a
+                        part of that is NULL, a hash of the whole row
+        _content_hash   hash of everything but the column `meta.changed_at`: equal for equal versions;
+                        of the engine's own kind, so it is compared and never published
+        _changed_at     the column `meta.changed_at`
+
     source_name, table_name: the arguments of source(), which is called for the lineage.
+
+    Example, a whole base model: select * from {{ new_commits('shop', 'customers') }}
 #}
 {% macro new_commits(source_name, table_name) %}
     {%- set declared = source(source_name, table_name) -%}
@@ -15,59 +24,39 @@
         {%- set files = new_commit_files(source_name, table_name) -%}
         (
         select
-        {%- for name, data_type in columns %}
-            cast({{ adapter.quote(name) }} as {{ data_type }}) as {{ adapter.quote(name) }}
-            {{- ',' if not loop.last }}
-        {%- endfor %}
+            landed.*
+            {{- identity_columns(source_name, table_name) }}
         from (
             select
             {%- for name, data_type in columns %}
-                cast(null as {{ data_type }}) as {{ adapter.quote(name) }}{{ ',' if not loop.last }}
+                cast({{ adapter.quote(name) }} as {{ data_type }}) as {{ adapter.quote(name) }}
+                {{- ',' if not loop.last }}
             {%- endfor %}
-            where false
-            {%- if files %}
-            union all by name
-            select *
-            from read_parquet(
-                [
-                {%- for file in files %}
-                    '{{ file | replace("'", "''") }}'{{ ',' if not loop.last }}
+            from (
+                select
+                {%- for name, data_type in columns %}
+                    cast(null as {{ data_type }}) as {{ adapter.quote(name) }}{{ ',' if not loop.last }}
                 {%- endfor %}
-                ],
-                union_by_name = true,
-                hive_partitioning = false
+                where false
+                {%- if files %}
+                union all by name
+                select *
+                from read_parquet(
+                    [
+                    {%- for file in files %}
+                        '{{ file | replace("'", "''") }}'{{ ',' if not loop.last }}
+                    {%- endfor %}
+                    ],
+                    union_by_name = true,
+                    hive_partitioning = false
+                )
+                {%- endif %}
             )
-            {%- endif %}
-        )
+        ) as landed
         )
     {%- else -%}
         (select null)
     {%- endif -%}
-{% endmacro %}
-
-
-{# Pairs of name and type: the columns declared for a source, then those of every raw file. #}
-{% macro raw_columns(source_name, table_name) %}
-    {%- set columns = [] -%}
-    {%- for node in graph.sources.values() -%}
-        {%- if node.source_name == source_name and node.name == table_name -%}
-            {%- for column in node.columns.values() if not column.name.startswith('_') -%}
-                {%- do columns.append((column.name, column.data_type)) -%}
-            {%- endfor -%}
-        {%- endif -%}
-    {%- endfor -%}
-    {%- if not columns -%}
-        {%- do exceptions.raise_compiler_error(
-            'source ' ~ source_name ~ '.' ~ table_name ~ ' declares no columns; list each with its '
-            ~ 'data_type'
-        ) -%}
-    {%- endif -%}
-    {{- return(columns + [
-        ('_batch_id', 'varchar'),
-        ('_op', 'varchar'),
-        ('_extracted_at', 'timestamptz'),
-        ('_unrepresentable', 'varchar'),
-    ]) -}}
 {% endmacro %}
 
 
@@ -81,11 +70,40 @@
         from ops.commits
         where source_name = '{{ source_name }}' and table_name = '{{ table_name }}' and is_present
         {%- if is_incremental() %}
-            and batch_id not in (
-                select batch_id from ops.consumed where consumer = '{{ this.identifier }}'
-            )
+            and run > {{ commit_range().after }}
         {%- endif %}
         order by batch_id
     {%- endset -%}
     {{- return(run_query(query).columns[0].values() | list) -}}
+{% endmacro %}
+
+
+{# The columns _record_key, _content_hash and _changed_at; nothing for a source without a key. #}
+{% macro identity_columns(source_name, table_name) %}
+    {%- set meta = source_meta(source_name, table_name) -%}
+    {%- if meta.primary_key -%}
+        {%- set whole, content, key, null_parts = [], [], [], [] -%}
+        {%- for name, kind in kinds_of_columns(source_name, table_name) -%}
+            {%- set quoted = adapter.quote(name) -%}
+            {%- do whole.append((quoted, kind)) -%}
+            {%- if name != meta.changed_at -%}
+                {%- do content.append(quoted) -%}
+            {%- endif -%}
+            {%- if name in meta.primary_key -%}
+                {%- do null_parts.append(quoted ~ ' is null') -%}
+                {%- do key.append(canonical_text(quoted, kind)) -%}
+            {%- endif -%}
+        {%- endfor -%}
+        ,
+            case
+                when {{ null_parts | join(' or ') }}
+                    then 'no key:' || {{ surrogate_key(whole + [('_unrepresentable', 'text')]) }}
+                else {{ key | join(" || ',' || ") }}
+            end as _record_key,
+            {{ 'xxhash64' if target.type == 'spark' else 'hash' }}(
+                {{ content | join(', ') }}
+            ) as _content_hash,
+            {{ adapter.quote(meta.changed_at) if meta.changed_at
+                else 'cast(null as ' ~ timestamp_type() ~ ')' }} as _changed_at
+    {%- endif -%}
 {% endmacro %}

@@ -1,64 +1,58 @@
-{# How the declared rules of a source become SQL. The rules themselves are in `<source>_rules.sql`. #}
-
 {#
-    All rules of a table with their defaults filled in: those every table has, then its own.
+    How the rules that a source declares in its YAML become SQL. `docs/add-a-rule.md` shows how to
+    write one. Under `config.meta.rules` of the source's table each rule has
 
-    key: the table's primary key.
+        id           its name in quarantine, unique in the project
+        column       the column to look at first when mending the row
+        expect       a condition that must be true
+        description  what is wrong with the row, as a sentence for its owner
+        owner        who mends it
+        scope        row (default): decided by the row alone, also for old versions in dimensions;
+                     related: needs columns that the table's `int_` model joins in
+        when_null    broken (default) or fine: what a NULL condition means
+        live_only    true: rows deleted at the source are not checked (default false)
+
+    A row that breaks any rule goes to quarantine with all its reasons; the others go on.
 #}
-{% macro rules_of(source_name, table_name, key) %}
-    {%- set common = [
-        {
-            'id': 'key_missing', 'column': key, 'version': 1, 'owner': 'data team',
-            'expect': key ~ ' is not null',
-            'description': 'The primary key is NULL, so the row cannot be told from others.',
-        },
-        {
-            'id': 'value_not_representable', 'column': '_unrepresentable', 'version': 1,
-            'owner': 'data team',
-            'expect': '_unrepresentable is null',
-            'description': 'A value does not fit its type (NaN, infinity, a year outside 1..9999);'
-                ' its exact text is in _unrepresentable.',
-        },
-        {
-            'id': 'delete_without_version', 'column': key, 'version': 1, 'owner': 'data team',
-            'scope': 'related',
-            'expect': 'has_version',
-            'description': 'The source deleted a row of which no version ever landed.',
-        },
-    ] -%}
-    {%- set rules = [] -%}
-    {%- for declared in common + context[source_name ~ '_rules']().get(table_name, []) -%}
-        {%- set rule = {
-            'scope': 'row', 'null_means': 'broken', 'live_only': false, 'severity': 'error',
-        } -%}
-        {%- do rule.update(declared) -%}
-        {%- if rule.severity != 'error' or rule.scope not in ('row', 'related')
-            or rule.null_means not in ('broken', 'fine') -%}
-            {%- do exceptions.raise_compiler_error(
-                'rule ' ~ rule.id ~ ' has an unknown severity, scope or null_means; see '
-                ~ 'macros/rules/shop_rules.sql for the ones there are'
-            ) -%}
-        {%- endif -%}
-        {%- do rules.append(rule) -%}
-    {%- endfor -%}
-    {{- return(rules) -}}
-{% endmacro %}
-
 
 {#
     The ids of all rules a row breaks, in their declared order, separated by commas; '' when it is
-    clean. Never NULL: a condition that is NULL is decided by the rule's `null_means`.
+    clean, never NULL. For a key of which no version landed only `delete_without_version`: there is
+    nothing else to check.
 
-    scopes: which rules to judge by. `related` ones need `is_deleted` and the columns they name.
+    Needs the columns of `current_version`, and for `related` rules those they name.
 #}
-{% macro broken_rules(source_name, table_name, key, scopes=['row', 'related']) %}
+{% macro broken_rules(source_name, table_name, scope='row') %}
+    {%- if scope == 'row' -%}
+    case
+        when not has_version then 'delete_without_version'
+        else {{ broken_rules_of(rules_of(source_name, table_name, scope)) }}
+    end
+    {%- else -%}
+        {{ broken_rules_of(rules_of(source_name, table_name, scope)) }}
+    {%- endif -%}
+{%- endmacro %}
+
+
+{# A condition on rows of a base model: a tombstone, or a version that breaks no rule of its own. #}
+{% macro opens_a_version(source_name, table_name) -%}
+    (
+        _op = 'delete'
+        or {{ broken_rules_of(
+            rules_of(source_name, table_name, 'row') | rejectattr('live_only') | list
+        ) }} = ''
+    )
+{%- endmacro %}
+
+
+{% macro broken_rules_of(rules) -%}
     substr(
         ''
-        {%- for rule in rules_of(source_name, table_name, key) if rule.scope in scopes %}
-        {%- set verdict = 'true' if rule.null_means == 'fine' else 'false' %}
+        {%- for rule in rules %}
         || case
             when
-                {{ 'not is_deleted and ' if rule.live_only }}not coalesce({{ rule.expect }}, {{ verdict }})
+                {{ 'not is_deleted and ' if rule.live_only -}}
+                not coalesce({{ rule.expect }}, {{ rule.when_null == 'fine' }})
                 then ',{{ rule.id }}'
             else ''
         end
@@ -68,27 +62,62 @@
 {%- endmacro %}
 
 
-{#
-    The verdict on a current version: what `broken_rules` says, but only `delete_without_version`
-    for a key of which no version landed, because there is nothing else to judge.
-#}
-{% macro verdict(source_name, table_name, key) %}
-    case
-        when not has_version then 'delete_without_version'
-        else {{ broken_rules(source_name, table_name, key) }}
-    end
+{# Two lists of broken rules as one. #}
+{% macro joined_rules(first, second) -%}
+    {{ first }}
+    || case when {{ first }} <> '' and {{ second }} <> '' then ',' else '' end
+    || {{ second }}
 {%- endmacro %}
 
 
-{#
-    Names the rules in force for a table: the sum of their versions, and a fingerprint of what they
-    say, which also changes when somebody forgets to raise a version.
-#}
-{% macro rule_version(source_name, table_name, key) %}
-    {%- set rules = rules_of(source_name, table_name, key) -%}
+{# Names the rules in force for a table: a fingerprint of what they say. #}
+{% macro rule_version(source_name, table_name) -%}
     {%- set said = [] -%}
-    {%- for rule in rules -%}
-        {%- do said.append([rule.id, rule.expect, rule.scope, rule.null_means, rule.live_only]) -%}
+    {%- for scope in ['row', 'related'] -%}
+        {%- for rule in rules_of(source_name, table_name, scope) -%}
+            {%- do said.append([rule.id, rule.expect, rule.scope, rule.when_null, rule.live_only]) -%}
+        {%- endfor -%}
     {%- endfor -%}
-    '{{ rules | sum(attribute='version') }}-{{ local_md5(tojson(said))[:8] }}'
+    '{{ local_md5(tojson(said))[:8] }}'
 {%- endmacro %}
+
+
+{# The rules of a table with their defaults filled in: those every table has, then its own. #}
+{% macro rules_of(source_name, table_name, scope) %}
+    {%- if not execute -%}
+        {{- return([]) -}}
+    {%- endif -%}
+    {%- set meta = source_meta(source_name, table_name) -%}
+    {%- set rules = [] -%}
+    {%- for declared in common_rules(meta.primary_key) + meta.get('rules', []) -%}
+        {%- set rule = {'scope': 'row', 'when_null': 'broken', 'live_only': false} -%}
+        {%- do rule.update(declared) -%}
+        {%- if rule.scope not in ('row', 'related') or rule.when_null not in ('broken', 'fine') -%}
+            {%- do exceptions.raise_compiler_error(
+                'rule ' ~ rule.id ~ ' of ' ~ source_name ~ '.' ~ table_name ~ ' has an unknown scope '
+                ~ 'or when_null; see docs/add-a-rule.md for the ones there are'
+            ) -%}
+        {%- endif -%}
+        {%- if rule.scope == scope -%}
+            {%- do rules.append(rule) -%}
+        {%- endif -%}
+    {%- endfor -%}
+    {{- return(rules) -}}
+{% endmacro %}
+
+
+{% macro common_rules(primary_key) %}
+    {{- return([
+        {
+            'id': 'key_missing',
+            'expect': primary_key | join(' is not null and ') ~ ' is not null',
+            'description': 'The primary key is NULL, so the row cannot be told from others.',
+        },
+        {
+            'id': 'value_not_representable',
+            'expect': '_unrepresentable is null',
+            'description': 'A value does not fit its type (NaN, infinity, a year outside 1..9999);'
+                ' its exact text is in _unrepresentable.',
+        },
+    ]) -}}
+{% endmacro %}

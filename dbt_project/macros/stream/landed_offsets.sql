@@ -6,10 +6,10 @@
     One row per partition and commit: first_offset, last_offset, landed_before (the last offset that
     the commits before it hold, NULL for the first) and is_newest.
 
-    log: an events log.
+    base: the landed records of a stream.
     consumer: name of the model whose commits count.
 #}
-{% macro landed_offsets(log, consumer) -%}
+{% macro landed_offsets(base, consumer) -%}
     (
         with
 
@@ -22,12 +22,9 @@
                 _batch_id,
                 min(record_offset) as first_offset,
                 max(record_offset) as last_offset
-            from {{ log }}
+            from {{ base }}
             where
-                _batch_id in (
-                    select consumed.batch_id from ops.consumed as consumed
-                    where consumed.consumer = '{{ consumer }}'
-                )
+                _batch_id in {{ commits_seen_by(consumer) }}
             group by log_id, topic, topic_partition, _batch_id
 
         )

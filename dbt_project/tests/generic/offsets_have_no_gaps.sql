@@ -2,7 +2,7 @@
     A failing row is a range of offsets that no commit of its partition holds, between two commits
     that others follow.
 
-    model: the log of a stream's events.
+    model: the landed records of a stream.
 #}
 {% test offsets_have_no_gaps(model) %}
 

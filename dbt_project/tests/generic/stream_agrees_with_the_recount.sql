@@ -13,15 +13,15 @@
       event. The newest of their commits is not relied on, since one before it may not be seen yet.
 
     model: the minute mart, where the check shows.
-    windows: the staged windows, what the stream told.
+    windows: the staged windows, what the stream counted.
     recount: the minutes recounted from accepted events.
-    log: the log of the events.
-    measures: names of the measures.
+    base: the landed records of the stream.
+    stream: name of the stream.
 #}
-{% test stream_agrees_with_the_recount(model, windows, recount, log, measures) %}
+{% test stream_agrees_with_the_recount(model, windows, recount, base, stream) %}
 
 {%- set numbers = ['event_count', 'duplicate_count'] -%}
-{%- for measure in measures -%}
+{%- for measure in stream_measures(stream) -%}
     {%- for what in ['sum', 'min', 'max'] -%}
         {%- do numbers.append(measure ~ '_' ~ what) -%}
     {%- endfor -%}
@@ -51,7 +51,7 @@ events_landed as (
             min(case when is_newest and first_offset > landed_before + 1 then landed_before end),
             max(last_offset)
         ) as through_offset
-    from {{ landed_offsets(log, recount.identifier) }} as landed
+    from {{ landed_offsets(base, recount.identifier) }} as landed
     group by log_id, topic, topic_partition
 
 ),

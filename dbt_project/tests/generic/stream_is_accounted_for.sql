@@ -9,10 +9,10 @@
 
     model: the staged events.
     stream: name of the stream.
-    log: the log of its events.
+    base: the landed records of the stream.
     dead_letters: the model of rejected records.
 #}
-{% test stream_is_accounted_for(model, stream, log, dead_letters) %}
+{% test stream_is_accounted_for(model, stream, base, dead_letters) %}
 
 with
 
@@ -25,12 +25,9 @@ records as (
         record_offset,
         min(outcome) as outcome,
         case when min(outcome) <> max(outcome) then 1 else 0 end as is_contradicted
-    from {{ log }}
+    from {{ base }}
     where
-        _batch_id in (
-            select consumed.batch_id from ops.consumed as consumed
-            where consumed.consumer = '{{ model.identifier }}'
-        )
+        _batch_id in {{ commits_seen_by(model.identifier) }}
     group by log_id, topic, topic_partition, record_offset
 
 ),
@@ -70,13 +67,10 @@ rejected as (
             topic,
             topic_partition,
             record_offset
-        from {{ log }}
+        from {{ base }}
         where
             outcome = 'rejected'
-            and _batch_id in (
-                select consumed.batch_id from ops.consumed as consumed
-                where consumed.consumer = '{{ dead_letters.identifier }}'
-            )
+            and _batch_id in {{ commits_seen_by(dead_letters.identifier) }}
     ) as distinct_records
 
 ),

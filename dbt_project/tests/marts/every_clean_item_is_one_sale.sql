@@ -3,8 +3,7 @@ with
 
 items as (
 
-    select * from {{ ref('stg_shop__transaction_items') }}
-    where not is_deleted
+    select * from {{ ref('int_shop__transaction_items_accepted') }}
 
 ),
 

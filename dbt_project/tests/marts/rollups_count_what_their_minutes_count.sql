@@ -1,6 +1,6 @@
 -- A failing row is a roll-up whose counts do not add up to those of the minute mart.
 {% set counts = ['event_count', 'late_count', 'duplicate_count', 'live_count'] -%}
-{% for stream in ['power', 'climate'] -%}
+{% for stream in stream_names() -%}
 {% set outer_loop = loop -%}
 {% for rollup in ['five_minutes', 'hour'] -%}
 select

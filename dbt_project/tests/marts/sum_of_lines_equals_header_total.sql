@@ -3,8 +3,7 @@ with
 
 transactions as (
 
-    select * from {{ ref('stg_shop__transactions') }}
-    where not is_deleted
+    select * from {{ ref('int_shop__transactions_accepted') }}
 
 ),
 

@@ -3,13 +3,13 @@
 -- the beginning; or a member with an end although it was never deleted.
 with
 
-{% for id, log in [('customer_id', 'log_shop__customers'), ('product_id', 'log_shop__products')] -%}
+{% for id, base in [('customer_id', 'base_shop__customers'), ('product_id', 'base_shop__products')] -%}
 tombstones_by_{{ id }} as (
 
     select distinct
         {{ id }} as id,
         _extracted_at as noticed_at
-    from {{ ref(log) }}
+    from {{ ref(base) }}
     where _op = 'delete'
 
 ),

@@ -1,21 +1,15 @@
-{%- set upstreams = ['stg_shop__campaigns', 'stg_shop__transactions'] -%}
-{{ follow(upstreams, key='campaign_id', affected='affected_campaign_members') }}
-
 with
 
 campaigns as (
 
     select * from {{ ref('stg_shop__campaigns') }}
-    where {{ is_affected('campaign_id', affected_campaign_members, upstreams) }}
+    where broken_rules = ''
 
 ),
 
 transactions as (
 
-    select * from {{ ref('stg_shop__transactions') }}
-    where
-        not is_deleted
-        and {{ is_affected('campaign_id', affected_campaign_members, upstreams) }}
+    select * from {{ ref('int_shop__transactions_accepted') }}
 
 ),
 
@@ -75,7 +69,6 @@ with_special_members as (
 
     select * from keyed
 
-    {% if not is_incremental() -%}
     union all
 
     select
@@ -101,7 +94,6 @@ with_special_members as (
         false as is_deleted,
         null as starts_on,
         null as ends_on
-    {%- endif %}
 
 ),
 

@@ -1,35 +1,23 @@
-{%- set upstreams = ['log_shop__customers', 'stg_shop__transactions'] -%}
-{{ follow(upstreams, key='customer_id', affected='affected_customer_members') }}
-{%- set tracked = [
-    ('first_name', 'text'),
-    ('last_name', 'text'),
-    ('email', 'text'),
-    ('phone', 'text'),
-    ('street', 'text'),
-    ('postal_code', 'text'),
-    ('city', 'text'),
-    ('country_code', 'text'),
-    ('segment', 'text'),
-    ('created_at', 'timestamp'),
-] %}
-
 with
 
 versions as (
 
-    select *
-    from {{ type_2_versions(
-        'shop', 'customers', 'customer_id', tracked, affected_customer_members, upstreams
-    ) }} as replayed
+    select * from {{ ref('base_shop__customers') }}
+    where
+        customer_id is not null
+        and {{ opens_a_version('shop', 'customers') }}
+
+),
+
+history as (
+
+    select * from {{ type_2() }}
 
 ),
 
 transactions as (
 
-    select * from {{ ref('stg_shop__transactions') }}
-    where
-        not is_deleted
-        and {{ is_affected('customer_id', affected_customer_members, upstreams) }}
+    select * from {{ ref('int_shop__transactions_accepted') }}
 
 ),
 
@@ -50,7 +38,7 @@ known_members as (
         created_at,
         valid_from,
         valid_to
-    from versions
+    from history
 
 ),
 
@@ -72,11 +60,11 @@ inferred_members as (
         {{ beginning_of_time() }} as valid_from,
         {{ open_end() }} as valid_to
     from transactions
-    left join versions
-        on transactions.customer_id = versions.customer_id
+    left join history
+        on transactions.customer_id = history.customer_id
     where
         transactions.customer_id is not null
-        and versions.customer_id is null
+        and history.customer_id is null
 
 ),
 
@@ -103,7 +91,6 @@ with_unknown as (
 
     select * from keyed
 
-    {% if not is_incremental() -%}
     union all
 
     select
@@ -122,7 +109,6 @@ with_unknown as (
         null as created_at,
         {{ beginning_of_time() }} as valid_from,
         {{ open_end() }} as valid_to
-    {%- endif %}
 
 ),
 

@@ -1,10 +1,8 @@
-{{ config(materialized='table') }}
-
 with
 
 transactions as (
 
-    select * from {{ ref('stg_shop__transactions') }}
+    select * from {{ ref('int_shop__transactions_accepted') }}
 
 ),
 

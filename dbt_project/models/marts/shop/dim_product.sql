@@ -1,31 +1,23 @@
-{%- set upstreams = ['log_shop__products', 'stg_shop__transaction_items'] -%}
-{{ follow(upstreams, key='product_id', affected='affected_product_members') }}
-{%- set tracked = [
-    ('sku', 'text'),
-    ('product_name', 'text'),
-    ('category', 'text'),
-    ('unit_price', 'decimal(12,2)'),
-    ('is_active', 'bool'),
-    ('created_at', 'timestamp'),
-] %}
-
 with
 
 versions as (
 
-    select *
-    from {{ type_2_versions(
-        'shop', 'products', 'product_id', tracked, affected_product_members, upstreams
-    ) }} as replayed
+    select * from {{ ref('base_shop__products') }}
+    where
+        product_id is not null
+        and {{ opens_a_version('shop', 'products') }}
+
+),
+
+history as (
+
+    select * from {{ type_2() }}
 
 ),
 
 items as (
 
-    select * from {{ ref('stg_shop__transaction_items') }}
-    where
-        not is_deleted
-        and {{ is_affected('product_id', affected_product_members, upstreams) }}
+    select * from {{ ref('int_shop__transaction_items_accepted') }}
 
 ),
 
@@ -42,7 +34,7 @@ known_members as (
         created_at,
         valid_from,
         valid_to
-    from versions
+    from history
 
 ),
 
@@ -60,11 +52,11 @@ inferred_members as (
         {{ beginning_of_time() }} as valid_from,
         {{ open_end() }} as valid_to
     from items
-    left join versions
-        on items.product_id = versions.product_id
+    left join history
+        on items.product_id = history.product_id
     where
         items.product_id is not null
-        and versions.product_id is null
+        and history.product_id is null
 
 ),
 
@@ -91,7 +83,6 @@ with_unknown as (
 
     select * from keyed
 
-    {% if not is_incremental() -%}
     union all
 
     select
@@ -106,7 +97,6 @@ with_unknown as (
         null as created_at,
         {{ beginning_of_time() }} as valid_from,
         {{ open_end() }} as valid_to
-    {%- endif %}
 
 ),
 

@@ -1,27 +1,56 @@
-{%- set upstreams = [
-    'stg_shop__transaction_items',
-    'stg_shop__transactions',
-    'dim_customer',
-    'dim_product',
-    'dim_campaign',
-] -%}
-{{ follow(upstreams, key='transaction_item_id', affected='affected_sales') }}
+{{ config(materialized='incremental', unique_key='transaction_item_id') }}
+
+{#- A sale is its item, its transaction and the dimension members valid at its time. -#}
+{% call affected_keys() %}
+    with
+
+    customers as (
+        select customer_id from {{ ref('base_shop__customers') }} where {{ is_new_commit() }}
+    ),
+
+    products as (
+        select product_id from {{ ref('base_shop__products') }} where {{ is_new_commit() }}
+    ),
+
+    campaigns as (
+        select campaign_id from {{ ref('base_shop__campaigns') }} where {{ is_new_commit() }}
+    ),
+
+    landed_items as (
+        select _record_key from {{ ref('base_shop__transaction_items') }}
+        where {{ is_new_commit() }}
+    ),
+
+    transactions as (
+        select transaction_id from {{ ref('base_shop__transactions') }}
+        where
+            {{ is_new_commit() }}
+            or customer_id in (select customer_id from customers)
+            or campaign_id in (select campaign_id from campaigns)
+        union
+        select transaction_id from {{ ref('base_shop__transaction_items') }}
+        where _record_key in (select _record_key from landed_items)
+    )
+
+    select transaction_item_id from {{ ref('base_shop__transaction_items') }}
+    where
+        transaction_id in (select transaction_id from transactions)
+        or product_id in (select product_id from products)
+        or _record_key in (select _record_key from landed_items)
+{% endcall %}
 
 with
 
 items as (
 
-    select * from {{ ref('stg_shop__transaction_items') }}
-    where
-        not is_deleted
-        and {{ is_affected('transaction_item_id', affected_sales, upstreams) }}
+    select * from {{ ref('int_shop__transaction_items_accepted') }}
+    where {{ is_affected('transaction_item_id') }}
 
 ),
 
 transactions as (
 
-    select * from {{ ref('stg_shop__transactions') }}
-    where not is_deleted
+    select * from {{ ref('int_shop__transactions_accepted') }}
 
 ),
 
@@ -75,7 +104,9 @@ sales as (
             as decimal(18, 2)
         ) as gross_amount,
         items.discount_amount,
-        items.line_amount as net_amount
+        items.line_amount as net_amount,
+        case when transactions.status = 'completed' then items.line_amount else 0 end
+            as revenue_amount
     from items
     inner join transactions
         on items.transaction_id = transactions.transaction_id
@@ -140,6 +171,7 @@ final as (
         gross_amount,
         cast(discount_amount as decimal(18, 2)) as discount_amount,
         cast(net_amount as decimal(18, 2)) as net_amount,
+        cast(revenue_amount as decimal(18, 2)) as revenue_amount,
 
         -- timestamps
         sold_at

@@ -1,12 +1,8 @@
-{%- set upstreams = ['stg_stream__power_events', 'stg_stream__climate_events'] -%}
-{%- set event = '(stream, device, event_at)' -%}
-{{ follow(upstreams, key=event, affected='affected_late_events') }}
-
 with
 
 late_records as (
 
-    {% for stream in ['power', 'climate'] -%}
+    {% for stream in stream_names() -%}
     select distinct
         '{{ stream }}' as stream,
         device,
@@ -16,12 +12,8 @@ late_records as (
         topic,
         topic_partition,
         record_offset
-    from {{ ref('log_stream__' ~ stream ~ '_events') }}
-    where
-        outcome = 'late'
-        and {{ is_affected(
-            "('" ~ stream ~ "', device, event_at)", affected_late_events, upstreams
-        ) }}
+    from {{ ref('base_stream__' ~ stream ~ '_events') }}
+    where outcome = 'late'
     {{ 'union all' if not loop.last }}
     {% endfor %}
 
@@ -29,7 +21,7 @@ late_records as (
 
 counted_events as (
 
-    {% for stream in ['power', 'climate'] -%}
+    {% for stream in stream_names() -%}
     select
         log_id,
         topic,

@@ -1,51 +1,28 @@
-{%- set upstreams = ['int_shop__transactions_judged'] -%}
-{{ follow(
-    upstreams, key='transaction_id', affected='affected_transactions', keeps_null_keys=true
-) }}
-
 with
 
-source as (
+transactions as (
 
-    select * from {{ ref('int_shop__transactions_judged') }}
-    where
-        broken_rules <> ''
-        and {{ is_affected(
-            'transaction_id', affected_transactions, upstreams, keeps_null_keys=true
-        ) }}
+    select * from {{ ref('stg_shop__transactions') }}
 
 ),
 
-keyed as (
+validated as (
+
+    select * from {{ ref('int_shop__transactions_validated') }}
+    where broken_rules <> ''
+
+),
+
+quarantined as (
 
     select
-        coalesce(
-            keyless_content, {{ surrogate_key([('transaction_id', 'int')]) }}
-        ) as quarantine_key,
-
-        -- payload
-        transaction_id,
-        customer_id,
-        campaign_id,
-        sold_at,
-        status,
-        payment_method,
-        total_amount,
-        created_at,
-        updated_at,
-        _unrepresentable,
-
-        -- verdict
-        broken_rules,
-        rule_version,
-        is_deleted,
-        deleted_at,
-        first_seen_at,
-        last_seen_at,
-        _extracted_at,
-        _batch_id
-    from source
+        {{ star(ref('stg_shop__transactions'), 'transactions', except=['broken_rules']) }},
+        validated.broken_rules,
+        {{ rule_version('shop', 'transactions') }} as rule_version
+    from transactions
+    inner join validated
+        on transactions._record_key = validated._record_key
 
 )
 
-select * from keyed
+select * from quarantined

@@ -1,12 +1,8 @@
-{%- set upstreams = ['log_stream__power_events', 'log_stream__climate_events'] -%}
-{%- set record = '(log_id, topic, topic_partition, record_offset)' -%}
-{{ follow(upstreams, key=record, affected='affected_rejected_records') }}
-
 with
 
 records as (
 
-    {% for stream in ['power', 'climate'] -%}
+    {% for stream in stream_names() -%}
     select
         '{{ stream }}' as stream,
         log_id,
@@ -23,10 +19,8 @@ records as (
             partition by log_id, topic, topic_partition, record_offset
             order by _extracted_at asc nulls first, _batch_id asc nulls first
         ) as copy_number
-    from {{ ref('log_stream__' ~ stream ~ '_events') }}
-    where
-        outcome = 'rejected'
-        and {{ is_affected(record, affected_rejected_records, upstreams) }}
+    from {{ ref('base_stream__' ~ stream ~ '_events') }}
+    where outcome = 'rejected'
     {{ 'union all' if not loop.last }}
     {% endfor %}
 

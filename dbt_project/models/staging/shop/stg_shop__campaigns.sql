@@ -1,14 +1,14 @@
-{%- set upstreams = ['int_shop__campaigns_judged'] -%}
-{{ follow(upstreams, key='campaign_id', affected='affected_campaigns') }}
-
 with
 
-source as (
+versions as (
 
-    select * from {{ ref('int_shop__campaigns_judged') }}
-    where
-        broken_rules = ''
-        and {{ is_affected('campaign_id', affected_campaigns, upstreams) }}
+    select * from {{ ref('base_shop__campaigns') }}
+
+),
+
+current_versions as (
+
+    select * from {{ current_version() }}
 
 ),
 
@@ -25,9 +25,6 @@ renamed as (
         -- numerics
         discount_rate,
 
-        -- booleans
-        is_deleted,
-
         -- dates
         starts_on,
         ends_on,
@@ -35,12 +32,20 @@ renamed as (
         -- timestamps
         created_at,
         updated_at,
-        deleted_at,
+
+        -- rules
+        {{ broken_rules('shop', 'campaigns') }} as broken_rules,
+        _unrepresentable,
 
         -- lineage
+        is_deleted,
+        deleted_at,
+        first_seen_at,
+        last_seen_at,
+        _record_key,
         _extracted_at,
         _batch_id
-    from source
+    from current_versions
 
 )
 

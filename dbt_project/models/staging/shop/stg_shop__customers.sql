@@ -1,14 +1,14 @@
-{%- set upstreams = ['int_shop__customers_judged'] -%}
-{{ follow(upstreams, key='customer_id', affected='affected_customers') }}
-
 with
 
-source as (
+versions as (
 
-    select * from {{ ref('int_shop__customers_judged') }}
-    where
-        broken_rules = ''
-        and {{ is_affected('customer_id', affected_customers, upstreams) }}
+    select * from {{ ref('base_shop__customers') }}
+
+),
+
+current_versions as (
+
+    select * from {{ current_version() }}
 
 ),
 
@@ -29,18 +29,23 @@ renamed as (
         country_code,
         segment,
 
-        -- booleans
-        is_deleted,
-
         -- timestamps
         created_at,
         updated_at,
-        deleted_at,
+
+        -- rules
+        {{ broken_rules('shop', 'customers') }} as broken_rules,
+        _unrepresentable,
 
         -- lineage
+        is_deleted,
+        deleted_at,
+        first_seen_at,
+        last_seen_at,
+        _record_key,
         _extracted_at,
         _batch_id
-    from source
+    from current_versions
 
 )
 

@@ -1,14 +1,14 @@
-{%- set upstreams = ['int_shop__products_judged'] -%}
-{{ follow(upstreams, key='product_id', affected='affected_products') }}
-
 with
 
-source as (
+versions as (
 
-    select * from {{ ref('int_shop__products_judged') }}
-    where
-        broken_rules = ''
-        and {{ is_affected('product_id', affected_products, upstreams) }}
+    select * from {{ ref('base_shop__products') }}
+
+),
+
+current_versions as (
+
+    select * from {{ current_version() }}
 
 ),
 
@@ -28,17 +28,24 @@ renamed as (
 
         -- booleans
         is_active,
-        is_deleted,
 
         -- timestamps
         created_at,
         updated_at,
-        deleted_at,
+
+        -- rules
+        {{ broken_rules('shop', 'products') }} as broken_rules,
+        _unrepresentable,
 
         -- lineage
+        is_deleted,
+        deleted_at,
+        first_seen_at,
+        last_seen_at,
+        _record_key,
         _extracted_at,
         _batch_id
-    from source
+    from current_versions
 
 )
 

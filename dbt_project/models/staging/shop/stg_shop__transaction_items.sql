@@ -1,14 +1,21 @@
-{%- set upstreams = ['int_shop__transaction_items_judged'] -%}
-{{ follow(upstreams, key='transaction_item_id', affected='affected_transaction_items') }}
+{{ config(materialized='incremental', unique_key='_record_key') }}
+
+{% call affected_keys() %}
+    select _record_key from {{ ref('base_shop__transaction_items') }} where {{ is_new_commit() }}
+{% endcall %}
 
 with
 
-source as (
+versions as (
 
-    select * from {{ ref('int_shop__transaction_items_judged') }}
-    where
-        broken_rules = ''
-        and {{ is_affected('transaction_item_id', affected_transaction_items, upstreams) }}
+    select * from {{ ref('base_shop__transaction_items') }}
+    where {{ is_affected('_record_key') }}
+
+),
+
+current_versions as (
+
+    select * from {{ current_version() }}
 
 ),
 
@@ -27,18 +34,23 @@ renamed as (
         discount_amount,
         line_amount,
 
-        -- booleans
-        is_deleted,
-
         -- timestamps
         created_at,
         updated_at,
-        deleted_at,
+
+        -- rules
+        {{ broken_rules('shop', 'transaction_items') }} as broken_rules,
+        _unrepresentable,
 
         -- lineage
+        is_deleted,
+        deleted_at,
+        first_seen_at,
+        last_seen_at,
+        _record_key,
         _extracted_at,
         _batch_id
-    from source
+    from current_versions
 
 )
 

@@ -1,14 +1,21 @@
-{%- set upstreams = ['int_shop__transactions_judged'] -%}
-{{ follow(upstreams, key='transaction_id', affected='affected_transactions') }}
+{{ config(materialized='incremental', unique_key='_record_key') }}
+
+{% call affected_keys() %}
+    select _record_key from {{ ref('base_shop__transactions') }} where {{ is_new_commit() }}
+{% endcall %}
 
 with
 
-source as (
+versions as (
 
-    select * from {{ ref('int_shop__transactions_judged') }}
-    where
-        broken_rules = ''
-        and {{ is_affected('transaction_id', affected_transactions, upstreams) }}
+    select * from {{ ref('base_shop__transactions') }}
+    where {{ is_affected('_record_key') }}
+
+),
+
+current_versions as (
+
+    select * from {{ current_version() }}
 
 ),
 
@@ -27,19 +34,24 @@ renamed as (
         -- numerics
         total_amount,
 
-        -- booleans
-        is_deleted,
-
         -- timestamps
         sold_at,
         created_at,
         updated_at,
-        deleted_at,
+
+        -- rules
+        {{ broken_rules('shop', 'transactions') }} as broken_rules,
+        _unrepresentable,
 
         -- lineage
+        is_deleted,
+        deleted_at,
+        first_seen_at,
+        last_seen_at,
+        _record_key,
         _extracted_at,
         _batch_id
-    from source
+    from current_versions
 
 )
 

@@ -1,0 +1,9 @@
+with
+
+landed as (
+
+    select * from {{ new_commits('shop', 'customers') }}
+
+)
+
+select * from landed
