@@ -51,7 +51,7 @@ def now_us() -> int:
     return time.time_ns() // 1000
 
 
-def send_readings(
+def produce_readings(
     broker: Broker,
     streams: list[StreamConfig],
     count: int,
@@ -62,7 +62,7 @@ def send_readings(
     devices: int = 8,
     start_us: int | None = None,
 ) -> Counter[tuple[str, str]]:
-    """Send readings at full speed; returns what was acknowledged."""
+    """Produce readings at full speed; returns what was acknowledged."""
     start = start_us or now_us() - int(count / len(streams) / rate * 1e6) - 60_000_000
     messages = of_streams(
         streams,
@@ -77,7 +77,7 @@ def send_readings(
     return producer.deliveries.acknowledged
 
 
-def send_raw(broker: Broker, topic: str, *messages: tuple[bytes | None, bytes | None]) -> None:
+def produce_raw(broker: Broker, topic: str, *messages: tuple[bytes | None, bytes | None]) -> None:
     from confluent_kafka import Producer
 
     producer = Producer({**broker.client_config(), "message.max.bytes": 8 << 20})
