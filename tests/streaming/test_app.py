@@ -20,10 +20,10 @@ from support.stream.kit import (
     landed_windows,
     now_us,
     own_streams,
-    recount,
-    run_app,
     produce_raw,
     produce_readings,
+    recount,
+    run_app,
     start_victim,
     topic_records,
 )

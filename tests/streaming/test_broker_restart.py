@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.stream.kit import assert_exact, own_streams, run_app, produce_readings
+from support.stream.kit import assert_exact, own_streams, produce_readings, run_app
 
 from streaming.brokers import Broker
 from streaming.topics import ensure_topics

@@ -11,8 +11,8 @@ from support.stream.kit import (
     landed_outcomes,
     now_us,
     own_streams,
-    run_app,
     produce_readings,
+    run_app,
     start_victim,
 )
 from support.stream.victim import BOUNDARIES
