@@ -12,4 +12,10 @@ A record's way through the package::
 ``producer`` and ``recording`` put messages on a topic, ``dead_letters`` replays what was rejected.
 ``brokers``, ``clients`` and ``topics`` ask a broker without Quix; ``cli`` is ``lake stream``.
 Invented readings do not belong here: they are the demo's.
+
+Words: a *record* is what Kafka holds, an *event* a valid one; its *outcome* is accepted, late or
+duplicate, and a record that is no event is *rejected* and becomes a *dead letter*. A *window* is
+one device's minute; it is *closed* when no record can change it any more, *emitted* when it has
+gone to the minutes topic, *final* from the first of both on. *Landed* is what has become a raw
+commit, which happens at a *checkpoint*.
 """

@@ -2,7 +2,7 @@
 
 The streams are declared once, under ``vars: streams:`` in ``dbt_project/dbt_project.yml``, where
 the models read them too. Here belongs reading and checking that declaration, and what is the same
-for all streams. No code names a stream: only the demo knows how to invent readings for some.
+for all streams. No code depends on their names: only the demo invents readings for some.
 """
 
 import re

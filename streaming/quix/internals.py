@@ -29,6 +29,7 @@ INTERNALS = (
     Internal("quixstreams.dataframe:StreamingDataFrame.processing_context"),
     Internal("quixstreams.dataframe:StreamingDataFrame.register_store"),
     Internal("quixstreams.dataframe:StreamingDataFrame.stream_id"),
+    Internal("quixstreams.kafka:ConnectionConfig.from_librdkafka_dict"),
     Internal("quixstreams.models.messagecontext:MessageContext.offset"),
     Internal("quixstreams.models.messagecontext:MessageContext.partition"),
     Internal(f"{_CONTEXT}.checkpoint"),

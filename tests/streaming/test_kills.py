@@ -62,7 +62,7 @@ def kill_often(
 
 
 def produce_recent(broker: Broker, streams: list[StreamConfig], count: int, seed: int) -> int:
-    """Produce readings of the last seconds, so that one batch's are not late by the batch before."""
+    """Produce readings of the last seconds, so that no batch is late by the batch before."""
     rate = 400.0
     start_us = now_us() - int(count / len(streams) / rate * 1e6)
     sent = produce_readings(broker, streams, count, seed=seed, rate=rate, start_us=start_us)

@@ -1,6 +1,6 @@
 """A stream application that kills itself at a boundary: run as a program by the kill tests.
 
-Arguments: a JSON object with root, broker, streams (topic tags), group, boundary, chance, seed.
+Its argument is a JSON object, as ``kit.start_victim`` makes it.
 """
 
 import json
