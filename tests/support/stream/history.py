@@ -15,11 +15,12 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from streaming.config import MICRO, MINUTE_US, POWER, STREAMS, StreamConfig
+from streaming.config import MICRO, MINUTE_US, StreamConfig
 from streaming.events import Event, decoder
 from streaming.landing import Landing
 from streaming.producer import Message
 from streaming.records import EventRecord, RecordBatch
+from support.stream.declared import POWER, STREAMS
 from support.stream.simulated import START, SimulatedPartition, some_readings
 
 Minute = tuple[str, int]
