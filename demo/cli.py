@@ -1,10 +1,11 @@
-"""The demo's commands: ``demo``, ``seed`` and ``simulate-day``."""
+"""The demo's commands: ``demo``, ``seed``, ``simulate-day`` and ``stream produce``."""
 
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from demo.sensors import cli as sensors
 from lakehouse.cli.output import (
     bytes_text,
     examples,
@@ -33,6 +34,7 @@ def register(app: typer.Typer) -> None:
     app.command(epilog=examples("lake demo", "lake demo --scale 0.1"))(demo)
     app.command(epilog=examples("lake seed", "lake seed --scale 10 --seed 7"))(seed)
     app.command(name="simulate-day", epilog=examples("lake simulate-day"))(simulate_day)
+    sensors.register(app)
 
 
 def demo(

@@ -9,7 +9,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from itertools import takewhile
 from pathlib import Path
 
 from demo import DemoContext, DemoStep
@@ -18,7 +17,6 @@ from lakehouse.settings import Settings
 
 _COMMAND = "import sys; from lakehouse.cli.main import main; sys.exit(main())"
 _EVENT_SECONDS = 600
-_RATES = {"power": 1.0, "climate": 10.0}
 _PATIENCE = 60.0
 
 
@@ -27,7 +25,7 @@ def steps() -> Sequence[DemoStep]:
     running = _Running()
     return (
         DemoStep("Start the stream", running.start, "first build"),
-        DemoStep("Send readings", running.send, "first build"),
+        DemoStep("Produce readings", running.produce, "first build"),
         DemoStep("Let the minutes close", running.close, "second build"),
     )
 
@@ -37,7 +35,7 @@ class _Running:
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
-        self._sent = 0
+        self._produced = 0
         self._before = self._end_us = 0
 
     def start(self, context: DemoContext) -> str:
@@ -65,50 +63,43 @@ class _Running:
                 time.sleep(0.2)
         raise _failure(context.settings)
 
-    def send(self, context: DemoContext) -> str:
+    def produce(self, context: DemoContext) -> str:
+        from demo.sensors.readings import Dirt, of_streams
         from streaming.brokers import open_broker
-        from streaming.config import MINUTE_US, SECOND_US, STREAMS
-        from streaming.producer import Sender, interleave, send_paced
-        from streaming.readings import Dirt, readings
+        from streaming.config import MINUTE_US, SECOND_US, load_streams
+        from streaming.producer import MessageProducer, produce_paced
         from streaming.topics import ensure_topics
 
-        # Readings of half a minute more close the minutes before; waiting for silence takes longer.
+        # Readings of half a minute more close the windows before; waiting for silence takes longer.
         self._end_us = (time.time_ns() // 1000 // MINUTE_US - 1) * MINUTE_US
         end_us = self._end_us + MINUTE_US // 2
-        sources = [
-            (
-                stream,
-                readings(
-                    stream,
-                    seed=context.seed,
-                    start_us=end_us - _EVENT_SECONDS * SECOND_US,
-                    rate=_RATES[name],
-                    devices=3,
-                    dirt=Dirt(),
-                ),
-            )
-            for name, stream in STREAMS.items()
-        ]
-        messages = takewhile(lambda pair: pair[1].due_us < end_us, interleave(sources))
+        streams = load_streams(context.settings).values()
+        messages = of_streams(
+            streams,
+            seed=context.seed,
+            start_us=end_us - _EVENT_SECONDS * SECOND_US,
+            end_us=end_us,
+            dirt=Dirt(),
+        )
         with open_broker(context.settings, host=False) as broker:
-            ensure_topics(broker, STREAMS.values())
-            with Sender(broker) as sender:
-                send_paced(sender, messages, speed=0)
-        self._sent = sender.sent.total
-        return f"{self._sent:,} of ten minutes, some dirty or late"
+            ensure_topics(broker, streams)
+            with MessageProducer(broker) as producer:
+                produce_paced(producer, messages, speed=0)
+        self._produced = producer.deliveries.total
+        return f"{self._produced:,} of ten minutes, some dirty or late"
 
     def close(self, context: DemoContext) -> str:
         until = time.monotonic() + _PATIENCE
         while True:
             minutes, still_open = _minutes(context.settings, self._end_us)
             landed = _landed_rows(context.settings) - self._before
-            if landed >= self._sent and minutes and not still_open:
+            if landed >= self._produced and minutes and not still_open:
                 break
             if self._process is None or self._process.poll() is not None:
                 raise _failure(context.settings)
             if time.monotonic() > until:
                 raise LakeError(
-                    f"{landed:,} of {self._sent:,} readings landed, {still_open:,} minutes are"
+                    f"{landed:,} of {self._produced:,} readings landed, {still_open:,} minutes are"
                     " still open",
                     "end other `lake stream run` of this checkout, or read"
                     f" {_log(context.settings)}",
@@ -141,10 +132,11 @@ def _failure(settings: Settings) -> LakeError:
 
 def _landed_rows(settings: Settings) -> int:
     from lakehouse.raw import RawTable
-    from streaming.config import STREAMS
+    from streaming.config import load_streams
     from streaming.landing import SOURCE
 
-    tables = [RawTable(settings.raw_dir, SOURCE, each.events_table) for each in STREAMS.values()]
+    streams = load_streams(settings).values()
+    tables = [RawTable(settings.raw_dir, SOURCE, each.events_table) for each in streams]
     return sum(info.rows for table in tables for info in table.infos())
 
 
@@ -170,11 +162,11 @@ def _minutes(settings: Settings, end_us: int) -> tuple[int, int]:
     import duckdb
 
     from lakehouse.raw import RawTable
-    from streaming.config import STREAMS
+    from streaming.config import load_streams
     from streaming.landing import SOURCE
 
     minutes = still_open = 0
-    for stream in STREAMS.values():
+    for stream in load_streams(settings).values():
         table = RawTable(settings.raw_dir, SOURCE, stream.windows_table)
         if files := [str(path) for path in table.commits()]:
             with duckdb.connect() as db:

@@ -3,7 +3,7 @@
 ``LAKE_KAFKA_BOOTSTRAP`` names a real broker; every other ``LAKE_KAFKA_<NAME>`` is passed on to
 librdkafka as the property ``<name>`` with dots for underscores (``LAKE_KAFKA_SASL_PASSWORD`` is
 ``sasl.password``), but for ``LAKE_KAFKA_PORT``, which is docker-compose.yml's and the Makefile's.
-Here does not belong what is sent or read.
+Here does not belong what is produced or read.
 
 The in-process broker is for demonstrations only. It forgets everything when the process that hosts
 it ends, keeps at most 5 MiB or 100,000 batches a partition and drops the rest from the front

@@ -16,15 +16,15 @@ def checks() -> Sequence[Check]:
 
 def _topics(settings: Settings) -> Finding:
     """The broker lets us in, and existing topics are stamped by the broker's clock."""
-    # Quix and librdkafka take a second to import: only for those who have a broker.
+    # librdkafka takes a while to import: only for those who have a broker.
     from streaming.brokers import real_broker
-    from streaming.config import STREAMS
+    from streaming.config import load_streams
     from streaming.topics import input_topics
 
     broker = real_broker(settings)
     if broker is None:
         return skipped("LAKE_KAFKA_BOOTSTRAP is not set; the in-process broker is used")
-    found = input_topics(broker, STREAMS.values())
+    found = input_topics(broker, load_streams(settings).values())
     if not found:
         return skipped("not made yet; `lake stream run` makes them")
     unstamped = [topic.name for topic in found if topic.timestamp_type != "LogAppendTime"]

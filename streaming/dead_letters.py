@@ -1,6 +1,6 @@
-"""Dead letters as they landed: looking at them, and sending them again after a fix.
+"""Dead letters as they landed: looking at them, and replaying them after a fix.
 
-A dead letter is sent again only if it is a valid event by now, and only if no event of the same
+A dead letter is produced again only if it is a valid event by now, and only if no event of the same
 device and time has landed: so the command can be repeated without harm, and needs no memory.
 """
 
@@ -15,8 +15,7 @@ from lakehouse.settings import Settings
 from streaming.config import SECOND_US, StreamConfig
 from streaming.events import Event, decoder
 from streaming.landing import SOURCE
-from streaming.producer import Sender
-from streaming.readings import Reading
+from streaming.producer import Message, MessageProducer
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,14 +43,14 @@ class Replayed:
     """What became of the dead letters that were looked at.
 
     Attributes:
-        sent: Valid by now, sent again.
-        landed: Valid by now, and there already.
-        still: Still invalid, by reason.
+        produced: Valid by now, produced again.
+        landed: Valid by now, and landed already.
+        invalid: Still invalid, by reason.
     """
 
-    sent: int
+    produced: int
     landed: int
-    still: Counter[str]
+    invalid: Counter[str]
 
 
 def dead_letters(
@@ -91,44 +90,44 @@ def dead_letters(
 def replay(
     settings: Settings,
     config: StreamConfig,
-    sender: Sender | None,
+    producer: MessageProducer | None,
     *,
     reason: str | None = None,
     rekey: bool = False,
 ) -> Replayed:
-    """Send the dead letters again that are valid by now.
+    """Produce the dead letters again that are valid by now.
 
     Args:
         settings: The project.
         config: The stream.
-        sender: Where to; None only counts.
+        producer: Where to; None only counts.
         reason: Only those rejected for this reason, among others.
         rekey: Take the device in the payload as the key of those without a usable key.
 
     Raises:
         BrokerError: The broker did not acknowledge all.
     """
-    read = decoder(config)
+    decode = decoder(config)
     landed = _landed(settings, config)
-    sent = there = 0
-    still: Counter[str] = Counter()
+    produced = there = 0
+    invalid: Counter[str] = Counter()
     for letter in dead_letters(settings, config, reason=reason):
         key = _device_key(config, letter) if rekey else letter.key
         broker_us = int(letter.broker_at.timestamp()) * SECOND_US
-        event = read(letter.payload, key, broker_us)
+        event = decode(letter.payload, key, broker_us)
         if not isinstance(event, Event):
-            still.update(event)
+            invalid.update(event)
         elif (event.device, event.at_us) in landed:
             there += 1
         else:
             landed.add((event.device, event.at_us))
-            sent += 1
-            if sender is not None:
-                reading = Reading(
-                    "replayed", key, letter.payload or b"", event.device, event.at_us, event.at_us
+            produced += 1
+            if producer is not None:
+                value, at_us = letter.payload or b"", event.at_us
+                producer.produce(
+                    config, Message("replayed", key, value, event.device, at_us, at_us)
                 )
-                sender.send(config, reading)
-    return Replayed(sent, there, still)
+    return Replayed(produced, there, invalid)
 
 
 def _device_key(config: StreamConfig, letter: DeadLetter) -> bytes | None:

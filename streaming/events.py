@@ -83,7 +83,12 @@ def decoder(config: StreamConfig) -> Decode:
                 if micro / MICRO != number:
                     exact = False
                 scaled.append(micro)
-            texts = tuple([fields[name] for name in attributes])
+            texts = []
+            for name in attributes:
+                text = fields[name]
+                if type(text) is not str:
+                    return _reasons(config, value, key, broker_us)
+                texts.append(text)
             known = usual + (_SCHEMA_FIELD in fields)
             if (
                 type(device) is str
@@ -92,10 +97,9 @@ def decoder(config: StreamConfig) -> Decode:
                 and device.encode() == key
                 and -behind <= at_us - broker_us <= ahead
                 and fields.get(_SCHEMA_FIELD, _SCHEMA_VERSION) == _SCHEMA_VERSION
-                and all(type(text) is str for text in texts)
             ):
                 whole = exact and len(fields) == known
-                return Event(device, at_us, tuple(scaled), texts, not whole)
+                return Event(device, at_us, tuple(scaled), tuple(texts), not whole)
         except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
             pass
         return _reasons(config, value, key, broker_us)

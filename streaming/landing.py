@@ -1,7 +1,7 @@
-"""Landing records and minutes as raw commits, one file per topic, partition and checkpoint.
+"""Landing records and windows as raw commits, one file per topic, partition and checkpoint.
 
-Here belong the Arrow schemas of the raw tables and the writing of what a checkpoint has gathered.
-Here does not belong when a checkpoint is due (``pace``) or that offsets follow it (``topology``).
+Here belong the Arrow schemas of the raw tables and writing them. Here does not belong when a
+checkpoint is due (``checkpoint_pace``) or what is in it (``processor``).
 """
 
 from collections.abc import Sequence
@@ -15,8 +15,9 @@ import pyarrow as pa
 
 from lakehouse.raw import CommitInfo, CommitWriter, RawFileError, RawTable, new_batch_id, raw_schema
 from streaming.config import StreamConfig
-from streaming.events import Event
-from streaming.windows import Window
+from streaming.records import EventRecord, RecordBatch, RejectedRecord
+from streaming.window_state import Window
+from streaming.windows import REJECTED
 
 SOURCE = "stream"
 WRITER = f"streaming/{version('local-lakehouse')}"
@@ -52,9 +53,9 @@ def events_schema(config: StreamConfig) -> pa.Schema:
 
 
 def windows_schema(config: StreamConfig) -> pa.Schema:
-    """Raw schema of a stream's minutes.
+    """Raw schema of a stream's windows.
 
-    Each row replaces those of the same device and minute with a smaller ``version``, or with the
+    Each row replaces those of the same device and start with a smaller ``version``, or with the
     same ``version`` and not ``is_final``.
     """
     return raw_schema(
@@ -81,32 +82,6 @@ def windows_schema(config: StreamConfig) -> pa.Schema:
     )
 
 
-class Gathered:
-    """What one partition's records have come to since the last checkpoint.
-
-    Attributes:
-        first: Offset of the first record.
-        last: Offset of the last record; -1 without any.
-        events: A row for each valid one: offset, broker time, outcome, event, key, payload.
-        rejects: A row for each rejected one: offset, broker time, reasons, key, payload.
-        payload_bytes: Original bytes held.
-    """
-
-    __slots__ = ("events", "first", "last", "payload_bytes", "rejects")
-
-    def __init__(self) -> None:
-        self.first = -1
-        self.last = -1
-        self.events: list[tuple[int, int, str, Event, bytes | None, bytes | None]] = []
-        self.rejects: list[tuple[int, int, tuple[str, ...], bytes | None, bytes | None]] = []
-        self.payload_bytes = 0
-
-    @property
-    def rows(self) -> int:
-        """Records gathered."""
-        return len(self.events) + len(self.rejects)
-
-
 class Landing:
     """Writes one stream's raw tables.
 
@@ -126,45 +101,43 @@ class Landing:
         self._windows_schema = windows_schema(config)
         self._newest: dict[str, str] = {}
 
-    def land_events(self, partition: int, gathered: Gathered) -> CommitInfo:
+    def land_events(self, partition: int, batch: RecordBatch) -> CommitInfo:
         """Land a partition's records; when this returns they survive a crash of the machine.
 
         Raises:
             LakeError: The disk is full or refuses; nothing was landed.
         """
-        events, rejects = gathered.events, gathered.rejects
-        count = len(events) + len(rejects)
-        nothing = [None] * len(rejects)
-        read = [row[3] for row in events]
+        valid, rejected = batch.events, batch.rejected
+        events = [record.event for record in valid]
+        both: list[EventRecord | RejectedRecord] = [*valid, *rejected]
+        nothing = [None] * len(rejected)
         columns: dict[str, Any] = {
-            "log_id": _constant(self._log_id, pa.string(), count),
-            "topic": _constant(self._config.topic, pa.string(), count),
-            "topic_partition": _constant(partition, pa.int32(), count),
-            "record_offset": [row[0] for row in events] + [row[0] for row in rejects],
-            "broker_at": [row[1] for row in events] + [row[1] for row in rejects],
-            "outcome": [row[2] for row in events] + ["rejected"] * len(rejects),
-            "reasons": [None] * len(events) + [",".join(row[2]) for row in rejects],
-            "device": [event.device for event in read] + nothing,
-            "event_at": [event.at_us for event in read] + nothing,
-            "record_key": [row[4] for row in events] + [row[3] for row in rejects],
-            "payload": [row[5] for row in events] + [row[4] for row in rejects],
+            **self._origin(partition, len(both)),
+            "record_offset": [record.offset for record in both],
+            "broker_at": [record.broker_us for record in both],
+            "outcome": [record.outcome for record in valid] + [REJECTED] * len(rejected),
+            "reasons": [None] * len(valid) + [",".join(record.reasons) for record in rejected],
+            "device": [event.device for event in events] + nothing,
+            "event_at": [event.at_us for event in events] + nothing,
+            "record_key": [record.key for record in both],
+            "payload": [record.payload for record in both],
         }
         for place, name in enumerate(self._config.attributes):
-            columns[name] = [event.attributes[place] for event in read] + nothing
+            columns[name] = [event.attributes[place] for event in events] + nothing
         for place, measure in enumerate(self._config.measures):
-            values = [event.values[place] for event in read]
-            columns[measure.name] = _decimals(values, empty=len(rejects))
-        at = [event.at_us for event in read]
+            values = [event.values[place] for event in events]
+            columns[measure.name] = _decimals(values, empty=len(rejected))
+        at = [event.at_us for event in events]
         details = {
             "log_id": self._log_id,
             "topic": self._config.topic,
             "partition": partition,
-            "first_offset": gathered.first,
-            "last_offset": gathered.last,
+            "first_offset": batch.first_offset,
+            "last_offset": batch.last_offset,
             "event_at_min": min(at, default=None),
             "event_at_max": max(at, default=None),
         }
-        return self._commit(self._events, self._events_schema, columns, count, details)
+        return self._commit(self._events, self._events_schema, columns, len(both), details)
 
     def has_landed(self, partition: int, offset: int) -> bool:
         """Whether this raw layer holds a partition's records up to an offset."""
@@ -180,46 +153,50 @@ class Landing:
         return False
 
     def land_windows(
-        self, partition: int, windows: Sequence[tuple[str, Window]], through: int
+        self, partition: int, changed: Sequence[tuple[str, Window]], through: int
     ) -> CommitInfo:
-        """Land the newest version of a partition's minutes.
+        """Land the newest version of a partition's windows.
 
         Args:
             partition: The partition.
-            windows: Device and minute, each once.
+            changed: Device and window, each once.
             through: Offset of the last record they take into account.
 
         Raises:
             LakeError: The disk is full or refuses; nothing was landed.
         """
-        minutes = [window for _, window in windows]
-        count = len(minutes)
+        windows = [window for _, window in changed]
+        count = len(windows)
         columns: dict[str, Any] = {
-            "log_id": _constant(self._log_id, pa.string(), count),
-            "topic": _constant(self._config.topic, pa.string(), count),
-            "topic_partition": _constant(partition, pa.int32(), count),
-            "version": [window.version for window in minutes],
+            **self._origin(partition, count),
+            "version": [window.version for window in windows],
             "through_offset": _constant(through, pa.int64(), count),
-            "device": [name for name, _ in windows],
-            "window_start": [window.start for window in minutes],
-            "window_end": [window.end for window in minutes],
-            "is_final": [window.closed or window.told for window in minutes],
-            "event_count": [window.count for window in minutes],
-            "duplicate_count": [window.duplicates for window in minutes],
+            "device": [name for name, _ in changed],
+            "window_start": [window.start for window in windows],
+            "window_end": [window.end for window in windows],
+            "is_final": [window.is_final for window in windows],
+            "event_count": [window.count for window in windows],
+            "duplicate_count": [window.duplicates for window in windows],
         }
         for place, measure in enumerate(self._config.measures):
-            for what in ("sum", "min", "max"):
-                sides = {"sum": "sums", "min": "lows", "max": "highs"}
-                values = [getattr(window, sides[what])[place] for window in minutes]
-                columns[f"{measure.name}_{what}"] = _decimals(values)
+            columns[f"{measure.name}_sum"] = _decimals([window.sums[place] for window in windows])
+            columns[f"{measure.name}_min"] = _decimals([window.lows[place] for window in windows])
+            columns[f"{measure.name}_max"] = _decimals([window.highs[place] for window in windows])
         details = {
             "log_id": self._log_id,
             "topic": self._config.topic,
             "partition": partition,
-            "first_offset": min(window.version for window in minutes),
+            "first_offset": min(window.version for window in windows),
             "last_offset": through,
         }
         return self._commit(self._windows, self._windows_schema, columns, count, details)
+
+    def _origin(self, partition: int, count: int) -> dict[str, pa.Array]:
+        return {
+            "log_id": _constant(self._log_id, pa.string(), count),
+            "topic": _constant(self._config.topic, pa.string(), count),
+            "topic_partition": _constant(partition, pa.int32(), count),
+        }
 
     def _commit(
         self,

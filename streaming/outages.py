@@ -1,11 +1,10 @@
 """Going on after the broker was away or the disk full: started again from the last checkpoint.
 
 Here belongs the decision which failures pass by themselves, and how long to try. What is lost by a
-failure is nothing: see ``topology``.
+failure is nothing: see ``processor``.
 """
 
 import errno
-import gc
 import logging
 import os
 import time
@@ -13,9 +12,9 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from confluent_kafka import KafkaException
-from quixstreams.exceptions import QuixException
 
 from streaming.brokers import BrokerError
+from streaming.quix.runtime import QuixException, release_state
 
 _log = logging.getLogger(__name__)
 _PAUSE_SECONDS = 3.0
@@ -56,8 +55,7 @@ def through_outages(attempt: Callable[[], Result], *, patience: float = 900.0) -
                 raise
             since = None
             _log.error("waiting, nothing is lost: %s", error)
-        # Until it is collected, the failed attempt holds the lock of its state store.
-        gc.collect()
+        release_state()
         time.sleep(_PAUSE_SECONDS)
 
 

@@ -1,14 +1,14 @@
-"""Sending readings at a pace, and the ledger of what was sent.
+"""Producing messages to a stream's topic, at a pace, with the broker's acknowledgement of each.
 
-Here belongs delivery: keys, acknowledgement, clean end. What is sent is in ``readings``.
+Here belongs delivery: keys, acknowledgement, clean end. What a message says is its maker's.
 """
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any, Self
+from typing import IO, Any, NamedTuple, Self
 
 import orjson
 from confluent_kafka import KafkaException, Producer
@@ -16,16 +16,39 @@ from confluent_kafka import KafkaException, Producer
 from streaming.brokers import Broker, BrokerError
 from streaming.clients import make_client
 from streaming.config import SECOND_US, StreamConfig
-from streaming.readings import Reading
 from streaming.topics import MAX_MESSAGE_BYTES
 
 _FLUSH_SECONDS = 30.0
 _POLL_EVERY = 0.05
 
 
+class Message(NamedTuple):
+    """One message for a stream's topic.
+
+    Attributes:
+        kind: What it is counted as.
+        key: Kafka key.
+        value: Kafka value.
+        device: The device meant.
+        at_us: The event time meant, microseconds since 1970 UTC.
+        due_us: When it is to be produced, in event time.
+    """
+
+    kind: str
+    key: bytes | None
+    value: bytes
+    device: str
+    at_us: int
+    due_us: int
+
+
+Addressed = tuple[StreamConfig, Message]
+"""A message and the stream it is for."""
+
+
 @dataclass(slots=True)
-class Sent:
-    """What a sender has done: acknowledged messages by stream and kind."""
+class Deliveries:
+    """What became of messages: acknowledged ones by stream and kind, and how many failed."""
 
     acknowledged: Counter[tuple[str, str]] = field(default_factory=Counter)
     failed: int = 0
@@ -36,20 +59,20 @@ class Sent:
         return self.acknowledged.total()
 
 
-class Sender:
-    """Sends readings; leaving the block waits until the broker has acknowledged each.
+class MessageProducer:
+    """Produces messages; leaving the block waits until the broker has acknowledged each.
 
     Args:
         broker: Where to.
-        ledger: File that gets a JSON line for each acknowledged message: stream, kind, device,
-            event time, partition and offset. None keeps no ledger.
+        report: File that gets a JSON line for each acknowledged message: stream, kind, device,
+            event time, partition and offset. None writes none.
     """
 
-    def __init__(self, broker: Broker, ledger: Path | None = None) -> None:
-        self.sent = Sent()
+    def __init__(self, broker: Broker, report: Path | None = None) -> None:
+        self.deliveries = Deliveries()
         self._broker = broker
-        self._path = ledger
-        self._ledger: IO[bytes] | None = None
+        self._path = report
+        self._report: IO[bytes] | None = None
         self._producer = make_client(
             Producer,
             broker,
@@ -63,43 +86,43 @@ class Sender:
     def __enter__(self) -> Self:
         if self._path is not None:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._ledger = self._path.open("ab")
+            self._report = self._path.open("ab")
         return self
 
     def __exit__(self, *_: object) -> None:
         unsent = self._producer.flush(_FLUSH_SECONDS)
-        if self._ledger is not None:
-            self._ledger.close()
-        if unsent or self.sent.failed:
+        if self._report is not None:
+            self._report.close()
+        if unsent or self.deliveries.failed:
+            lost = unsent + self.deliveries.failed
             raise BrokerError(
-                f"{unsent + self.sent.failed} messages were not acknowledged by the broker at "
-                f"{self._broker.bootstrap}",
-                "look at the broker, then send them again: repeats are recognised",
+                f"{lost} messages were not acknowledged by the broker at {self._broker.bootstrap}",
+                "look at the broker, then produce them again: repeats are recognised",
             )
 
-    def send(self, config: StreamConfig, reading: Reading) -> None:
+    def produce(self, config: StreamConfig, message: Message) -> None:
         """Hand one message over; waits while the queue is full."""
 
-        def acknowledged(error: Any, message: Any) -> None:
+        def acknowledged(error: Any, record: Any) -> None:
             if error is not None:
-                self.sent.failed += 1
+                self.deliveries.failed += 1
                 return
-            self.sent.acknowledged[(config.name, reading.kind)] += 1
-            if self._ledger is not None:
+            self.deliveries.acknowledged[(config.name, message.kind)] += 1
+            if self._report is not None:
                 line = {
                     "stream": config.name,
-                    "kind": reading.kind,
-                    "device": reading.device,
-                    "at_us": reading.at_us,
-                    "partition": message.partition(),
-                    "offset": message.offset(),
+                    "kind": message.kind,
+                    "device": message.device,
+                    "at_us": message.at_us,
+                    "partition": record.partition(),
+                    "offset": record.offset(),
                 }
-                self._ledger.write(orjson.dumps(line) + b"\n")
+                self._report.write(orjson.dumps(line) + b"\n")
 
         while True:
             try:
                 self._producer.produce(
-                    config.topic, reading.value, reading.key, on_delivery=acknowledged
+                    config.topic, message.value, message.key, on_delivery=acknowledged
                 )
             except BufferError:
                 self._producer.poll(0.1)
@@ -114,47 +137,27 @@ class Sender:
         self._producer.poll(seconds)
 
 
-Tagged = tuple[StreamConfig, Reading]
-
-
-def interleave(streams: Iterable[tuple[StreamConfig, Iterator[Reading]]]) -> Iterator[Tagged]:
-    """Several streams' readings in the order of their due times."""
-    heads = [(config, rest, next(rest)) for config, rest in streams]
-    while heads:
-        place = min(range(len(heads)), key=lambda n: heads[n][2].due_us)
-        config, rest, reading = heads[place]
-        yield config, reading
-        following = next(rest, None)
-        if following is None:
-            del heads[place]
-        else:
-            heads[place] = (config, rest, following)
-
-
-def send_paced(
-    sender: Sender,
-    messages: Iterable[Tagged],
+def produce_paced(
+    producer: MessageProducer,
+    messages: Iterable[Addressed],
     *,
     speed: float,
     stopped: Callable[[], bool] = lambda: False,
-    on_sent: Callable[[], None] = lambda: None,
 ) -> None:
-    """Send messages at their due times.
+    """Produce messages at their due times.
 
     Args:
-        sender: Where to.
+        producer: Where to.
         messages: What, in the order of their due times.
-        speed: Event seconds per second; 0 sends as fast as the broker takes them.
+        speed: Event seconds per second; 0 produces as fast as the broker takes them.
         stopped: Asked before each message.
-        on_sent: Told after each message.
     """
     began, first = time.monotonic(), None
-    for config, reading in messages:
-        first = reading.due_us if first is None else first
-        due = began + (reading.due_us - first) / SECOND_US / speed if speed else 0.0
+    for config, message in messages:
+        first = message.due_us if first is None else first
+        due = began + (message.due_us - first) / SECOND_US / speed if speed else 0.0
         while not stopped() and (left := due - time.monotonic()) > 0:
-            sender.wait(min(left, _POLL_EVERY))
+            producer.wait(min(left, _POLL_EVERY))
         if stopped():
             return
-        sender.send(config, reading)
-        on_sent()
+        producer.produce(config, message)

@@ -1,6 +1,6 @@
-"""Playing a file of readings onto a topic, faster than it was recorded.
+"""Reading a file of recorded readings, to be replayed at another speed.
 
-Here belongs reading the file and moving its times. Sending is in ``producer``.
+Here belongs reading the file and moving its times. Producing them is in ``producer``.
 """
 
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ import orjson
 from lakehouse.errors import LakeError
 from streaming.config import SECOND_US, StreamConfig
 from streaming.events import parse_time
-from streaming.readings import Reading
+from streaming.producer import Message
 
 
 def _fields(path: Path, config: StreamConfig) -> Iterator[tuple[int, str, dict[str, Any]]]:
@@ -48,16 +48,16 @@ def span(path: Path, config: StreamConfig) -> tuple[int, int, int]:
 
 def recorded(
     path: Path, config: StreamConfig, *, speed: float, now_us: int, keep_times: bool
-) -> Iterator[Reading]:
-    """The readings of a file with one JSON object a line, as they are on the topic.
+) -> Iterator[Message]:
+    """The readings of a file with one JSON object a line, as messages for the topic.
 
     Args:
         path: The file; lines that are no reading of this stream are left out.
         config: The stream.
         speed: Event seconds per second; 0 is as fast as possible.
-        now_us: When sending begins, microseconds since 1970 UTC.
+        now_us: When producing begins, microseconds since 1970 UTC.
         keep_times: Leave the recorded times. Otherwise all are moved by the same amount, so that
-            the last reading is as old as if it had just been taken when it is sent.
+            the last reading is as old as if it had just been taken when it is produced.
     """
     first, last, _ = span(path, config)
     shift = 0 if keep_times else now_us - last + int((last - first) / speed if speed else 0)
@@ -70,4 +70,4 @@ def recorded(
             moment = moment.replace(microsecond=(at_us + shift) % SECOND_US)
             fields = {**fields, config.time_field: moment.isoformat()}
         due = at_us + shift
-        yield Reading("recorded", str(device).encode(), orjson.dumps(fields), device, due, due)
+        yield Message("recorded", str(device).encode(), orjson.dumps(fields), device, due, due)

@@ -9,25 +9,25 @@ from pathlib import Path
 import duckdb
 
 from bench.stream.workload import bench_stream
+from demo.sensors.readings import Dirt, readings
 from lakehouse.raw import RawTable
 from lakehouse.settings import Settings
 from streaming.app import RunOptions, StreamApp
 from streaming.brokers import Broker
 from streaming.landing import SOURCE
-from streaming.producer import Sender, send_paced
-from streaming.readings import Dirt, readings
+from streaming.producer import MessageProducer, produce_paced
 from streaming.topics import ensure_topics
 
 
 def main(bootstrap: str, topic: str, rate: int, seconds: int, root: Path) -> None:
-    """Send readings as time passes and print the delays of the landed ones as JSON."""
+    """Produce readings as time passes and print the delays of the landed ones as JSON."""
     broker, stream = Broker(bootstrap=bootstrap), bench_stream(topic)
     ensure_topics(broker, [stream])
     app = StreamApp(
         Settings(root=root), broker, [stream], RunOptions(group=topic, stop_when_idle=8.0)
     )
 
-    def send() -> None:
+    def produce() -> None:
         time.sleep(5)
         source = readings(
             stream,
@@ -37,14 +37,14 @@ def main(bootstrap: str, topic: str, rate: int, seconds: int, root: Path) -> Non
             devices=100,
             dirt=Dirt(),
         )
-        with Sender(broker) as sender:
+        with MessageProducer(broker) as producer:
             messages = ((stream, each) for each in islice(source, rate * seconds))
-            send_paced(sender, messages, speed=1)
+            produce_paced(producer, messages, speed=1)
 
-    sender = threading.Thread(target=send)
-    sender.start()
+    thread = threading.Thread(target=produce)
+    thread.start()
     app.run()
-    sender.join()
+    thread.join()
     sys.stdout.write(delays(root, topic) + "\n")
 
 

@@ -16,8 +16,8 @@ from bench.stream.workload import fill
 from streaming.brokers import Broker
 
 _PARTS = {
-    "deciding a record: JSON, checks, windows": ("streaming/topology.py", "on_record"),
-    "landing: Arrow, Parquet, fsync": ("streaming/topology.py", "flush"),
+    "deciding a record: JSON, checks, windows": ("streaming/processor.py", "on_record"),
+    "landing: Arrow, Parquet, fsync": ("streaming/processor.py", "land"),
     "taking records from librdkafka": ("~", "<method 'poll' of 'cimpl.Consumer' objects>"),
 }
 

@@ -10,10 +10,11 @@ import time
 from dataclasses import replace
 from itertools import islice
 
+from demo.sensors.readings import Dirt, readings
+from lakehouse.settings import load_settings
 from streaming.brokers import Broker
-from streaming.config import POWER, StreamConfig
-from streaming.producer import Sender, send_paced
-from streaming.readings import Dirt, readings
+from streaming.config import StreamConfig, load_streams
+from streaming.producer import MessageProducer, produce_paced
 from streaming.topics import ensure_topics
 
 DEVICES = 100
@@ -24,18 +25,21 @@ RATE = 400.0
 def bench_stream(topic: str) -> StreamConfig:
     """The power stream on topics of its own."""
     return replace(
-        POWER, topic=topic, minutes_topic=f"{topic}-minutes", dead_letter_topic=f"{topic}-dead"
+        load_streams(load_settings())["power"],
+        topic=topic,
+        minutes_topic=f"{topic}-minutes",
+        dead_letter_topic=f"{topic}-dead",
     )
 
 
 def fill(broker: Broker, topic: str, events: int) -> None:
-    """Send the records, one in fourteen of them dirty, late or twice."""
+    """Produce the records, one in fourteen of them dirty, late or twice."""
     stream = bench_stream(topic)
     ensure_topics(broker, [stream])
     start_us = time.time_ns() // 1000 - int(events / RATE * 1e6)
     source = readings(stream, seed=1, start_us=start_us, rate=RATE, devices=DEVICES, dirt=Dirt())
-    with Sender(broker) as sender:
-        send_paced(sender, ((stream, each) for each in islice(source, events)), speed=0)
+    with MessageProducer(broker) as producer:
+        produce_paced(producer, ((stream, each) for each in islice(source, events)), speed=0)
 
 
 class Meter:

@@ -16,8 +16,8 @@ from streaming.cli.common import Group, Names, chosen_streams
 
 if TYPE_CHECKING:
     from streaming.app import StreamApp
+    from streaming.cli.live import LiveView
     from streaming.config import StreamConfig
-    from streaming.live import LiveView
 
 _MAX_INSTANCES = 64
 
@@ -26,27 +26,28 @@ def run(
     names: Names = None,
     group: Group = "lakehouse",
     land_every: Annotated[
-        float | None, typer.Option(help="Longest time between landings at low rates, seconds.")
+        float | None, typer.Option(help="Longest time between checkpoints, seconds.")
     ] = None,
     until_idle: Annotated[
         float, typer.Option(help="End after so many seconds without a record; 0 runs on.")
     ] = 0.0,
 ) -> None:
-    """Count minutes and land every record, until Ctrl-C or SIGTERM."""
+    """Count windows of a minute, land every record, until Ctrl-C or SIGTERM."""
     with warnings.catch_warnings(record=True):
         # Quix imports a package that warns of a package that nobody here uses.
         from streaming.app import RunOptions, StreamApp
     from streaming.brokers import EMBEDDED_LIMITS, open_broker
-    from streaming.live import LiveView, MinuteBoard
+    from streaming.checkpoint_pace import CheckpointLimits
+    from streaming.cli.live import LiveView, MinuteBoard
     from streaming.outages import through_outages
-    from streaming.pace import PaceLimits
     from streaming.topics import ensure_topics
 
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
-    settings, streams = load_settings(), chosen_streams(names)
-    usual = PaceLimits()
+    settings = load_settings()
+    streams = chosen_streams(settings, names)
+    usual = CheckpointLimits()
     slowest = land_every or usual.slowest
-    pace = PaceLimits(slowest=slowest, fastest=min(usual.fastest, slowest))
+    checkpoints = CheckpointLimits(slowest=slowest, fastest=min(usual.fastest, slowest))
     with ExitStack() as stack:
         broker = stack.enter_context(open_broker(settings))
         # A broker that has never answered is no outage: it is not there, or misspelt.
@@ -54,7 +55,7 @@ def run(
         options = RunOptions(
             group=group,
             instance=stack.enter_context(_Instance(settings, broker.embedded_id or "kafka")).name,
-            pace=pace,
+            checkpoints=checkpoints,
             stop_when_idle=until_idle,
         )
         board = MinuteBoard()
@@ -64,7 +65,7 @@ def run(
         typer.echo("End it with Ctrl-C.")
 
         def attempt() -> StreamApp:
-            app = StreamApp(settings, broker, streams, options, board.on_final)
+            app = StreamApp(settings, broker, streams, options, board.on_emit)
             _run_shown(app, LiveView(app, board, typer.echo))
             return app
 

@@ -13,9 +13,9 @@ from typing import Any
 import duckdb
 import pytest
 from support.shop_raw import KEYS, PROJECT, SCHEMAS, ShopLake, make_shop_lake
+from support.stream.declared import STREAMS
 
 from ingest.sources import load_sources
-from streaming.config import STREAMS
 from streaming.landing import SOURCE, events_schema, windows_schema
 
 Nodes = Mapping[str, dict[str, Any]]

@@ -14,10 +14,11 @@ from typing import Any
 import duckdb
 import pytest
 from support.shop_raw import ShopLake, differences, make_shop_lake
+from support.stream.declared import POWER, STREAMS
+from support.stream.history import History, land_days, land_history, reveal
 from support.stream.simulated import SimulatedPartition, some_readings
-from support.stream_raw import History, land_days, reveal, tell_history
 
-from streaming.config import MICRO, POWER, STREAMS, StreamConfig
+from streaming.config import MICRO, StreamConfig
 from streaming.events import Event
 
 # Each run of dbt costs seconds.
@@ -28,7 +29,7 @@ COMPARISON = "stream_agrees_with_the_recount_fct_power_minute"
 
 @pytest.fixture(scope="module")
 def history(tmp_path_factory: pytest.TempPathFactory) -> History:
-    return tell_history(tmp_path_factory.mktemp("history") / "raw")
+    return land_history(tmp_path_factory.mktemp("history") / "raw")
 
 
 @pytest.fixture(scope="module")
@@ -105,9 +106,9 @@ def test_every_record_is_somewhere(
 
 def test_dead_letters_hold_the_original_bytes(built_in_stages: ShopLake, history: History) -> None:
     landed = {
-        (log_id, partition, offset): reading.value
-        for outcome, _, log_id, partition, offset, reading in history.records[POWER.name]
-        if outcome == "rejected"
+        (sent.log_id, sent.partition, sent.offset): sent.message.value
+        for sent in history.records[POWER.name]
+        if sent.outcome == "rejected"
     }
     rows = built_in_stages.query(
         "select log_id, topic_partition, record_offset, payload"

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+from support.stream.declared import STREAMS
 
 from ingest.sources import load_sources
 from lakehouse.settings import Settings
 from orchestration.dbt_graph import DbtGraph, build_graph, is_blocking
 from orchestration.definitions import build_definitions
 from orchestration.raw_assets import raw_key
-from streaming.config import STREAMS
 from streaming.landing import SOURCE
 
 STREAM_TABLES = {

@@ -20,18 +20,18 @@ from support.stream.kit import (
     landed_windows,
     now_us,
     own_streams,
+    produce_raw,
+    produce_readings,
     recount,
     run_app,
-    send_raw,
-    send_readings,
     start_victim,
     topic_records,
 )
 
+from demo.sensors.readings import CLEAN
 from lakehouse.raw.verify import verify
 from streaming.brokers import Broker
 from streaming.config import SECOND_US, StreamConfig
-from streaming.readings import CLEAN
 from streaming.topics import ensure_topics
 
 KAFKA = pytest.param("kafka", marks=pytest.mark.kafka)
@@ -50,7 +50,7 @@ def reading(stream: StreamConfig, device: str, at_us: int, **change: object) -> 
 def test_everything_sent_is_landed_and_counted_exactly(broker: Broker, tmp_path: Path) -> None:
     streams = own_streams()
     ensure_topics(broker, streams)
-    acknowledged = send_readings(broker, streams, 4000)
+    acknowledged = produce_readings(broker, streams, 4000)
     app = run_app(tmp_path, broker, streams, idle=3)
     assert_exact(tmp_path, broker, streams, 4000)
     for stream in streams:
@@ -81,21 +81,21 @@ def test_nothing_that_can_be_sent_stops_the_application(broker: Broker, tmp_path
         "empty_value": (key, None),
         "not_object": (b"\xff\xff", b"[1]"),
     }
-    send_raw(broker, stream.topic, (key, good), *bad.values())
+    produce_raw(broker, stream.topic, (key, good), *bad.values())
     later = [(key, reading(stream, "a", now + n * SECOND_US)) for n in range(1, 90)]
-    send_raw(broker, stream.topic, *later)
+    produce_raw(broker, stream.topic, *later)
     app = run_app(tmp_path, broker, [stream])
     assert app.outcomes["power"]["accepted"] == 90
     assert app.outcomes["power"]["rejected"] == len(bad)
     assert_exact(tmp_path, broker, [stream], 90 + len(bad))
     dead = landed_dead(tmp_path, stream)
     assert sorted(reason for reason, _ in dead.values()) == sorted(bad)
-    told = {
+    produced = {
         f"{headers['partition']}/{headers['offset']}": (headers["reasons"], message.value())
         for message in topic_records(broker, stream.dead_letter_topic)
         for headers in [{name: value.decode() for name, value in message.headers()}]
     }
-    assert told == dead
+    assert produced == dead
     again = run_app(tmp_path, broker, [stream], idle=2)
     assert sum(again.outcomes["power"].values()) == 0, "offsets had not moved on"
 
@@ -106,27 +106,27 @@ def test_each_minute_is_final_once_and_a_replay_says_the_same(
     (stream,) = own_streams(("climate",))
     ensure_topics(broker, [stream])
     start = now_us() // 60_000_000 * 60_000_000 - 400 * SECOND_US
-    send_readings(broker, [stream], 180 * 4, dirt=CLEAN, rate=4, devices=3, start_us=start)
+    produce_readings(broker, [stream], 180 * 4, dirt=CLEAN, rate=4, devices=3, start_us=start)
     sent = time.monotonic()
     used = {record.partition() for record in topic_records(broker, stream.topic)}
     assert len(used) < stream.partitions, "one partition is to be silent"
-    told: list[tuple[str, int, int]] = []
+    emitted: list[tuple[str, int, int]] = []
 
-    def on_final(_: object, device: str, window: object) -> None:
-        told.append((device, window.start, window.count))  # type: ignore[attr-defined]
+    def on_emit(_: object, device: str, window: object) -> None:
+        emitted.append((device, window.start, window.count))  # type: ignore[attr-defined]
 
-    app = run_app(tmp_path / "1", broker, [stream], idle=32, on_final=on_final)
+    app = run_app(tmp_path / "1", broker, [stream], idle=32, on_emit=on_emit)
     assert time.monotonic() - sent < 60
     expected = {key: minute[0] for key, minute in recount(broker, stream)[1].items()}
-    assert {(device, start): count for device, start, count in told} == expected
-    assert len(told) == len(expected)
+    assert {(device, start): count for device, start, count in emitted} == expected
+    assert len(emitted) == len(expected)
     finals = topic_records(broker, stream.minutes_topic)
     assert len(finals) == len(expected), "a minute was final twice"
     assert app.outcomes["climate"]["accepted"] == 720
-    first = sorted(told)
-    told.clear()
-    run_app(tmp_path / "2", broker, [stream], idle=32, on_final=on_final, group="replay")
-    assert sorted(told) == first
+    first = sorted(emitted)
+    emitted.clear()
+    run_app(tmp_path / "2", broker, [stream], idle=32, on_emit=on_emit, group="replay")
+    assert sorted(emitted) == first
 
 
 def test_sigterm_lands_everything_and_ends_within_ten_seconds(
@@ -136,7 +136,7 @@ def test_sigterm_lands_everything_and_ends_within_ten_seconds(
     ensure_topics(broker, streams)
     victim = start_victim(tmp_path, broker, streams, boundary="none", idle=0)
     try:
-        send_readings(broker, streams, 3000)
+        produce_readings(broker, streams, 3000)
         deadline = time.monotonic() + 30
         while not list(tmp_path.rglob("*.parquet")) and time.monotonic() < deadline:
             time.sleep(0.2)
@@ -173,7 +173,7 @@ def test_a_full_disk_pauses_and_loses_nothing(
 ) -> None:
     (stream,) = own_streams(("power",))
     ensure_topics(broker, [stream])
-    send_readings(broker, [stream], 1500)
+    produce_readings(broker, [stream], 1500)
     refused: list[str] = []
     module, _, name = refuser.rpartition(".")
     works = resolve_name(module.replace(".RocksDB", ":RocksDB")).__dict__[name]
@@ -196,7 +196,7 @@ def test_a_lost_state_is_rebuilt(broker: Broker, tmp_path: Path, damage: str) ->
     streams = own_streams()
     ensure_topics(broker, streams)
     start = now_us() - 300 * SECOND_US
-    send_readings(broker, streams, 1001, start_us=start)
+    produce_readings(broker, streams, 1001, start_us=start)
     run_app(tmp_path, broker, streams)
     state = tmp_path / "data" / "state" / "stream" / (broker.embedded_id or "kafka")
     if damage == "deleted":
@@ -204,7 +204,7 @@ def test_a_lost_state_is_rebuilt(broker: Broker, tmp_path: Path, damage: str) ->
     else:
         corrupt(state, random.Random(1), files=1000)
     # The same readings again: only the state knows that they are duplicates.
-    send_readings(broker, streams, 1001, start_us=start)
+    produce_readings(broker, streams, 1001, start_us=start)
     app = run_app(tmp_path, broker, streams)
     assert app.outcomes["power"]["duplicate"] > 100
     assert_exact(tmp_path, broker, streams, 2002)
@@ -213,11 +213,11 @@ def test_a_lost_state_is_rebuilt(broker: Broker, tmp_path: Path, damage: str) ->
 def test_minutes_of_another_raw_layer_begin_anew(broker: Broker, tmp_path: Path) -> None:
     (stream,) = own_streams(("power",))
     ensure_topics(broker, [stream])
-    send_readings(broker, [stream], 400, dirt=CLEAN, rate=40)
+    produce_readings(broker, [stream], 400, dirt=CLEAN, rate=40)
     run_app(tmp_path, broker, [stream])
     # What `lake clean all` does: the group and its changelog stay on the broker.
     shutil.rmtree(tmp_path / "data" / "raw")
-    send_readings(broker, [stream], 400, dirt=CLEAN, rate=40, seed=2)
+    produce_readings(broker, [stream], 400, dirt=CLEAN, rate=40, seed=2)
     run_app(tmp_path, broker, [stream])
     landed = landed_outcomes(tmp_path, stream)
     assert len(landed) == 400
@@ -228,13 +228,13 @@ def test_minutes_of_another_raw_layer_begin_anew(broker: Broker, tmp_path: Path)
 def test_two_instances_share_the_partitions(broker: Broker, tmp_path: Path) -> None:
     streams = own_streams()
     ensure_topics(broker, streams)
-    send_readings(broker, streams, 2000)
+    produce_readings(broker, streams, 2000)
     victims = [
         start_victim(tmp_path, broker, streams, boundary="none", idle=8, instance=str(n))
         for n in range(2)
     ]
     time.sleep(7)
-    send_readings(broker, streams, 4000, seed=2)
+    produce_readings(broker, streams, 4000, seed=2)
     outputs = [victim.communicate(timeout=90)[0] for victim in victims]
     assert [victim.returncode for victim in victims] == [0, 0]
     done = [json.loads(line[5:]) for out in outputs for line in out.splitlines() if "done" in line]
@@ -246,7 +246,7 @@ def test_two_instances_share_the_partitions(broker: Broker, tmp_path: Path) -> N
 def test_the_watchdog_ends_a_process_that_commits_nothing(broker: Broker, tmp_path: Path) -> None:
     (stream,) = own_streams(("power",))
     ensure_topics(broker, [stream])
-    send_readings(broker, [stream], 200)
+    produce_readings(broker, [stream], 200)
     code = f"""
 import sys, time
 sys.path.insert(0, {str(Path(__file__).parent.parent)!r})
@@ -254,7 +254,7 @@ from pathlib import Path
 from dataclasses import replace
 from support.stream.kit import run_app
 from streaming.brokers import Broker
-from streaming.config import POWER
+from support.stream.declared import POWER
 from streaming.landing import Landing
 Landing.land_windows = lambda *_: time.sleep(600)
 broker = Broker(bootstrap={broker.bootstrap!r}, embedded_id={broker.embedded_id!r})

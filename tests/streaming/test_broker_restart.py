@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.stream.kit import assert_exact, own_streams, run_app, send_readings
+from support.stream.kit import assert_exact, own_streams, produce_readings, run_app
 
 from streaming.brokers import Broker
 from streaming.topics import ensure_topics
@@ -45,14 +45,14 @@ def test_a_killed_broker_is_waited_for(own_kafka: tuple[Path, int], tmp_path: Pa
     broker = Broker(bootstrap=f"127.0.0.1:{port}")
     streams = own_streams()
     ensure_topics(broker, streams)
-    send_readings(broker, streams, 3000)
+    produce_readings(broker, streams, 3000)
 
     def kill_and_start() -> None:
         time.sleep(8)
         os.kill(int((folder / "pid").read_text()), signal.SIGKILL)
         time.sleep(3)
         up(folder, port)
-        send_readings(broker, streams, 3000, seed=2)
+        produce_readings(broker, streams, 3000, seed=2)
 
     other = threading.Thread(target=kill_and_start)
     other.start()

@@ -9,18 +9,22 @@ import time
 from pathlib import Path
 
 import pytest
+import typer
+from support.stream.declared import declare_streams
 
 PROGRAM = """
 import sys, typer
 import lakehouse.cli.main as main
+from demo.sensors.cli import register as register_sensors
 from streaming.cli import register
-main._register_layers = lambda app: register(app) or []
+main._register_layers = lambda app: register_sensors(app) or register(app) or []
 sys.exit(main.main())
 """
 
 
 @pytest.fixture
 def environment(tmp_path: Path) -> dict[str, str]:
+    declare_streams(tmp_path)
     names = {name: value for name, value in os.environ.items() if "KAFKA" not in name}
     return {**names, "LAKE_ROOT": str(tmp_path), "PYTHONWARNINGS": "ignore"}
 
@@ -49,17 +53,17 @@ def test_two_terminals(environment: dict[str, str], tmp_path: Path) -> None:
         first = running.stdout.readline()
         assert first.startswith("Reading sensor_topic and sensor_readings_raw at ")
         assert "in-process broker" in running.stdout.readline()
-        ledger = tmp_path / "ledger.jsonl"
+        deliveries = tmp_path / "deliveries.jsonl"
         sent = lake(
             environment,
             *("produce", "--seconds", "300", "--speed", "0", "--devices", "4"),
-            *("--ledger", str(ledger), "--json"),
+            *("--deliveries", str(deliveries), "--json"),
         )
         assert sent.returncode == 0, sent.stderr
         total = sum(row["messages"] for row in json.loads(sent.stdout))
         # 300 seconds at 1 and at 10 a second, and about one in a hundred of them twice.
         assert 3300 <= total <= 3400
-        assert len(ledger.read_text().splitlines()) == total
+        assert len(deliveries.read_text().splitlines()) == total
         lines = []
         while not (lines and lines[-1].startswith("power")):
             lines.append(running.stdout.readline())
@@ -88,37 +92,54 @@ def test_two_terminals(environment: dict[str, str], tmp_path: Path) -> None:
     assert "landed and committed" in out
 
 
-def test_replay_sends_the_fixed_letters_once(
+def test_replay_produces_the_fixed_letters_once(
     tmp_path: Path,
 ) -> None:
+    from support.stream.declared import POWER
+
+    from demo.sensors.readings import Dirt, readings
     from lakehouse.settings import Settings
-    from streaming.config import POWER
     from streaming.dead_letters import dead_letters, replay
     from streaming.events import Event
-    from streaming.landing import Gathered, Landing
-    from streaming.readings import Dirt, readings
+    from streaming.landing import Landing
+    from streaming.records import EventRecord, RecordBatch, RejectedRecord
 
     settings = Settings(root=tmp_path)
     start_us = 1_772_366_400_000_000
     source = readings(
         POWER, seed=1, start_us=start_us, rate=1, devices=1, dirt=Dirt(*[0.0] * 7, 1.0)
     )
-    gathered = Gathered()
-    gathered.first, gathered.last = 0, 2
+    rejected = RecordBatch()
+    rejected.first_offset, rejected.last_offset = 0, 2
     for offset in range(3):
-        gathered.rejects.append((offset, start_us, ("missing_key",), None, next(source).value))
-    Landing(settings.raw_dir, POWER, "x").land_events(0, gathered)
+        value = next(source).value
+        rejected.rejected.append(RejectedRecord(offset, start_us, ("missing_key",), None, value))
+    Landing(settings.raw_dir, POWER, "x").land_events(0, rejected)
     assert len(dead_letters(settings, POWER, reason="missing_key")) == 3
     assert len(dead_letters(settings, POWER, reason="not_json")) == 0
-    assert replay(settings, POWER, None).still == {"missing_key": 3}
-    assert replay(settings, POWER, None, rekey=True).sent == 3
+    assert replay(settings, POWER, None).invalid == {"missing_key": 3}
+    assert replay(settings, POWER, None, rekey=True).produced == 3
     event = Event("power-000", start_us, (1, 1, 1), ("Oslo",), False)
-    landed = Gathered()
-    landed.first = landed.last = 3
-    landed.events.append((3, start_us, "accepted", event, b"power-000", None))
+    landed = RecordBatch()
+    landed.first_offset = landed.last_offset = 3
+    landed.events.append(EventRecord(3, start_us, "accepted", event, b"power-000", None))
     Landing(settings.raw_dir, POWER, "x").land_events(0, landed)
     done = replay(settings, POWER, None, rekey=True)
-    assert (done.sent, done.landed) == (2, 1)
+    assert (done.produced, done.landed) == (2, 1)
+
+
+@pytest.mark.parametrize("demo_first", [True, False])
+def test_the_demo_adds_its_command_to_the_streams(demo_first: bool) -> None:
+    from demo.sensors.cli import register as register_sensors
+    from streaming.cli import register
+
+    app = typer.Typer()
+    for layer in (register_sensors, register) if demo_first else (register, register_sensors):
+        layer(app)
+    (group,) = app.registered_groups
+    assert group.typer_instance is not None
+    commands = [c.callback.__name__ for c in group.typer_instance.registered_commands if c.callback]
+    assert sorted(commands) == ["produce", "replay", "run", "status"]
 
 
 @pytest.mark.parametrize(
@@ -138,8 +159,9 @@ def test_wrong_arguments_are_answered_with_the_next_step(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     import lakehouse.cli.main as main
-    from streaming.cli import register
+    from demo.sensors.cli import register
 
+    declare_streams(tmp_path)
     monkeypatch.setenv("LAKE_ROOT", str(tmp_path))
     monkeypatch.delenv("LAKE_KAFKA_BOOTSTRAP", raising=False)
     monkeypatch.setattr(main, "_register_layers", lambda app: register(app) or [])

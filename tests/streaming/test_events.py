@@ -6,8 +6,9 @@ import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.stream.declared import CLIMATE, POWER
 
-from streaming.config import CLIMATE, POWER, StreamConfig
+from streaming.config import StreamConfig
 from streaming.events import Event, decoder, parse_time
 
 NOON = parse_time("2026-03-01T12:00:00Z")

@@ -11,8 +11,8 @@ from support.stream.kit import (
     landed_outcomes,
     now_us,
     own_streams,
+    produce_readings,
     run_app,
-    send_readings,
     start_victim,
 )
 from support.stream.victim import BOUNDARIES
@@ -33,7 +33,9 @@ def kill_often(
     consumer = {} if broker.is_embedded else {"group.instance.id": "victim"}
     while done < kills:
         # News for each victim: without records there is no checkpoint to die at.
-        sent += send_recent(broker, streams, min(events // kills * 2 // 3, events - sent), attempt)
+        sent += produce_recent(
+            broker, streams, min(events // kills * 2 // 3, events - sent), attempt
+        )
         boundary = BOUNDARIES[attempt % len(BOUNDARIES)]
         attempt += 1
         assert attempt < kills * 2, "victims do not die"
@@ -56,14 +58,14 @@ def kill_often(
             shutil.rmtree(state, ignore_errors=True)
         elif spoil < 0.2:
             corrupt(state, chance, files=1)
-    return sent + send_recent(broker, streams, events - sent, attempt)
+    return sent + produce_recent(broker, streams, events - sent, attempt)
 
 
-def send_recent(broker: Broker, streams: list[StreamConfig], count: int, seed: int) -> int:
-    """Send readings of the last seconds, so that one batch's are not late by the batch before."""
+def produce_recent(broker: Broker, streams: list[StreamConfig], count: int, seed: int) -> int:
+    """Produce readings of the last seconds, so that no batch is late by the batch before."""
     rate = 400.0
     start_us = now_us() - int(count / len(streams) / rate * 1e6)
-    sent = send_readings(broker, streams, count, seed=seed, rate=rate, start_us=start_us)
+    sent = produce_readings(broker, streams, count, seed=seed, rate=rate, start_us=start_us)
     return sum(sent.values())
 
 
@@ -95,7 +97,7 @@ def test_the_other_instance_goes_on_when_one_is_killed(kafka: Broker, tmp_path: 
     ensure_topics(kafka, streams)
     sent = kills = 0
     for turn, boundary in enumerate(("mid-batch", "after-files", "before-offsets", "after-state")):
-        sent += sum(send_readings(kafka, streams, 3000, seed=turn).values())
+        sent += sum(produce_readings(kafka, streams, 3000, seed=turn).values())
         # No static members here: the group notices the death and gives the partitions away.
         pair = [
             start_victim(

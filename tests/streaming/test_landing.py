@@ -4,29 +4,31 @@ from pathlib import Path
 
 import duckdb
 import pytest
+from support.stream.declared import POWER
 
 from lakehouse.raw import RawTable
 from lakehouse.raw.verify import verify
-from streaming.config import POWER
 from streaming.events import Event
-from streaming.landing import SOURCE, Gathered, Landing
+from streaming.landing import SOURCE, Landing
+from streaming.records import EventRecord, RecordBatch, RejectedRecord
 from streaming.windows import ACCEPTED, PartitionWindows
 
 AT = 1_772_366_400_000_000
 
 
-def gathered() -> Gathered:
-    rows = Gathered()
-    rows.first, rows.last = 10, 12
+def batch() -> RecordBatch:
+    records = RecordBatch()
+    records.first_offset, records.last_offset = 10, 12
     event = Event("meter-1", AT, (1_150_500_000, -1, 5_000_000), ("Oslo",), False)
-    rows.events.append((10, AT, ACCEPTED, event, b"meter-1", None))
-    rows.events.append((12, AT + 1, "late", event, b"meter-1", b"{}"))
-    rows.rejects.append((11, AT, ("missing_key", "not_json"), None, b"\xff\x00"))
-    return rows
+    records.events.append(EventRecord(10, AT, ACCEPTED, event, b"meter-1", None))
+    records.events.append(EventRecord(12, AT + 1, "late", event, b"meter-1", b"{}"))
+    reasons = ("missing_key", "not_json")
+    records.rejected.append(RejectedRecord(11, AT, reasons, None, b"\xff\x00"))
+    return records
 
 
 def test_events_land_exactly_with_their_origin(tmp_path: Path) -> None:
-    info = Landing(tmp_path, POWER, "log-1").land_events(3, gathered())
+    info = Landing(tmp_path, POWER, "log-1").land_events(3, batch())
     assert (info.rows, info.kind) == (3, "stream")
     assert info.details["first_offset"] == 10
     assert info.details["last_offset"] == 12
@@ -66,8 +68,8 @@ def test_windows_land_with_their_version(tmp_path: Path) -> None:
 
 def test_a_replay_lands_beside_what_is_there(tmp_path: Path) -> None:
     landing = Landing(tmp_path, POWER, "log-1")
-    first = landing.land_events(0, gathered())
-    second = landing.land_events(0, gathered())
+    first = landing.land_events(0, batch())
+    second = landing.land_events(0, batch())
     assert first.batch_id < second.batch_id
     assert len(RawTable(tmp_path, SOURCE, "power_events").commits()) == 2
 
@@ -80,6 +82,6 @@ def test_a_full_disk_lands_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr("lakehouse.raw.writer.fsync_file", full)
     with pytest.raises(LakeError, match="disk is full"):
-        Landing(tmp_path, POWER, "log-1").land_events(0, gathered())
+        Landing(tmp_path, POWER, "log-1").land_events(0, batch())
     assert list(tmp_path.rglob("*.parquet")) == []
     assert list(tmp_path.rglob("*.tmp")) == []

@@ -5,11 +5,12 @@ from typing import NamedTuple
 import duckdb
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.stream.declared import POWER
 
-from streaming.config import MINUTE_US, POWER, SECOND_US
+from streaming.config import MINUTE_US, SECOND_US
 from streaming.events import Event, parse_time
-from streaming.state import decode_device, encode_device
-from streaming.windows import ACCEPTED, DUPLICATE, LATE, PartitionWindows, Window
+from streaming.window_state import PartitionState, Window, decode_device, encode_device
+from streaming.windows import ACCEPTED, DUPLICATE, LATE, PartitionWindows
 
 START = parse_time("2026-03-01T12:00:00Z")
 GRACE, IDLE = POWER.grace_us, POWER.idle_us
@@ -109,14 +110,13 @@ def run(
 
 
 def restored(windows: PartitionWindows) -> PartitionWindows:
-    again = PartitionWindows(POWER)
-    again.broker_us = windows.broker_us
-    again.changed, again.final = windows.changed, windows.final
-    for name, device in windows.devices.items():
+    state = PartitionState(windows.state.broker_us)
+    for name, device in windows.state.devices.items():
         copy = decode_device(encode_device(device))
         assert copy is not None
-        copy.next_close = again.next_close_of(copy)
-        again.devices[name] = copy
+        state.devices[name] = copy
+    again = PartitionWindows(POWER, state)
+    again.changed, again.to_emit = windows.changed, windows.to_emit
     return again
 
 
@@ -172,14 +172,14 @@ def test_each_minute_is_final_once_whenever_silence_is_looked_at(
         windows.process(event, record.broker, record.seq)
         if data.draw(st.booleans()):
             windows.close_silent()
-    end = windows.broker_us + GRACE + IDLE + 10 * MINUTE_US
-    windows.tell_silent(end)
-    windows.tell_silent(end + SECOND_US)
-    told = [(name, window.start) for name, window in windows.final]
-    assert len(told) == len(set(told))
-    assert sorted(told) == sorted(windows.changed)
-    assert all(window.version >= 0 for _, window in windows.final)
-    assert run(records)[0].count(ACCEPTED) == sum(window.count for _, window in windows.final)
+    end = windows.state.broker_us + GRACE + IDLE + 10 * MINUTE_US
+    windows.emit_silent(end)
+    windows.emit_silent(end + SECOND_US)
+    emitted = [(name, window.start) for name, window in windows.to_emit]
+    assert len(emitted) == len(set(emitted))
+    assert sorted(emitted) == sorted(windows.changed)
+    assert all(window.version >= 0 for _, window in windows.to_emit)
+    assert run(records)[0].count(ACCEPTED) == sum(window.count for _, window in windows.to_emit)
 
 
 def outcome_of(windows: PartitionWindows, second: float, broker_second: float) -> str:
@@ -205,7 +205,7 @@ def test_grace_ends_exactly_where_it_says() -> None:
     assert outcome_of(windows, 2, 69) == DUPLICATE
     outcome_of(windows, 60 + GRACE / SECOND_US, 70)
     assert outcome_of(windows, 3, 70) == LATE
-    assert [window.count for _, window in windows.final] == [2]
+    assert [window.count for _, window in windows.to_emit] == [2]
 
 
 def test_a_silent_device_is_final_by_the_brokers_clock_and_what_comes_then_is_late() -> None:
@@ -213,10 +213,10 @@ def test_a_silent_device_is_final_by_the_brokers_clock_and_what_comes_then_is_la
     outcome_of(windows, 30, 30)
     windows.observe(START + (60 + 10 + 15 - 1) * SECOND_US)
     windows.close_silent()
-    assert windows.final == []
+    assert windows.to_emit == []
     windows.observe(START + (60 + 10 + 15) * SECOND_US)
     windows.close_silent()
-    assert len(windows.final) == 1
+    assert len(windows.to_emit) == 1
     assert outcome_of(windows, 31, 86) == LATE
 
 

@@ -16,18 +16,19 @@ from typing import Any
 import duckdb
 from confluent_kafka import Consumer, TopicPartition
 
+from demo.sensors.readings import Dirt, of_streams
 from lakehouse.settings import Settings
 from streaming.app import RunOptions, StreamApp
 from streaming.brokers import Broker
-from streaming.config import MICRO, STREAMS, StreamConfig
+from streaming.checkpoint_pace import CheckpointLimits
+from streaming.config import MICRO, StreamConfig
 from streaming.events import Event, decoder
 from streaming.outages import through_outages
-from streaming.pace import PaceLimits
-from streaming.producer import Sender, interleave, send_paced
-from streaming.readings import Dirt, readings
+from streaming.producer import MessageProducer, produce_paced
 from streaming.windows import REJECTED, PartitionWindows
+from support.stream.declared import STREAMS
 
-QUICK = PaceLimits(slowest=1.0, fastest=0.3, first=0.3)
+QUICK = CheckpointLimits(slowest=1.0, fastest=0.3, first=0.3)
 SESSION = {"session.timeout.ms": 6000, "heartbeat.interval.ms": 1000}
 Windows = dict[tuple[str, int], tuple[Any, ...]]
 
@@ -50,7 +51,7 @@ def now_us() -> int:
     return time.time_ns() // 1000
 
 
-def send_readings(
+def produce_readings(
     broker: Broker,
     streams: list[StreamConfig],
     count: int,
@@ -61,28 +62,22 @@ def send_readings(
     devices: int = 8,
     start_us: int | None = None,
 ) -> Counter[tuple[str, str]]:
-    """Send readings at full speed; returns what was acknowledged."""
+    """Produce readings at full speed; returns what was acknowledged."""
     start = start_us or now_us() - int(count / len(streams) / rate * 1e6) - 60_000_000
-    sources = [
-        (
-            stream,
-            readings(
-                stream,
-                seed=seed,
-                start_us=start,
-                rate=rate,
-                devices=devices,
-                dirt=dirt or Dirt(garbage=0.005, future=0.005, no_key=0.005),
-            ),
-        )
-        for stream in streams
-    ]
-    with Sender(broker) as sender:
-        send_paced(sender, islice(interleave(sources), count), speed=0)
-    return sender.sent.acknowledged
+    messages = of_streams(
+        streams,
+        seed=seed,
+        start_us=start,
+        rate=rate,
+        devices=devices,
+        dirt=dirt or Dirt(garbage=0.005, future=0.005, no_key=0.005),
+    )
+    with MessageProducer(broker) as producer:
+        produce_paced(producer, islice(messages, count), speed=0)
+    return producer.deliveries.acknowledged
 
 
-def send_raw(broker: Broker, topic: str, *messages: tuple[bytes | None, bytes | None]) -> None:
+def produce_raw(broker: Broker, topic: str, *messages: tuple[bytes | None, bytes | None]) -> None:
     from confluent_kafka import Producer
 
     producer = Producer({**broker.client_config(), "message.max.bytes": 8 << 20})
@@ -99,7 +94,7 @@ def run_app(
         group=more.pop("group", "test-" + streams[0].topic),
         instance=more.pop("instance", "0"),
         stop_when_idle=idle,
-        pace=more.pop("pace", QUICK),
+        checkpoints=QUICK,
         consumer={**SESSION, **more.pop("consumer", {})},
         **more.pop("options", {}),
     )
@@ -138,14 +133,14 @@ def recount(
     broker: Broker, stream: StreamConfig
 ) -> tuple[dict[tuple[int, int], str], Windows, dict[str, Any]]:
     """Outcome of each record and each minute, by the reducer over the whole topic at once."""
-    read, partitions = decoder(stream), {}
+    decode, partitions = decoder(stream), {}
     outcomes: dict[tuple[int, int], str] = {}
     dead: dict[str, Any] = {}
     for message in topic_records(broker, stream.topic):
         place = (message.partition(), message.offset())
         windows = partitions.setdefault(place[0], PartitionWindows(stream))
         broker_us = message.timestamp()[1] * 1000
-        found = read(message.value(), message.key(), broker_us)
+        found = decode(message.value(), message.key(), broker_us)
         if isinstance(found, Event):
             outcomes[place] = windows.process(found, broker_us, place[1])
         else:

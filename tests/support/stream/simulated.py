@@ -5,11 +5,14 @@ from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
-from streaming.config import MINUTE_US, POWER, StreamConfig
+from demo.sensors.readings import Dirt, readings
+from streaming.config import MINUTE_US, StreamConfig
 from streaming.events import Event, decoder, parse_time
-from streaming.landing import Gathered, Landing
-from streaming.readings import Dirt, Reading, readings
+from streaming.landing import Landing
+from streaming.producer import Message
+from streaming.records import EventRecord, RecordBatch, RejectedRecord
 from streaming.windows import REJECTED, PartitionWindows
+from support.stream.declared import POWER
 
 START = parse_time("2026-03-01T12:00:00Z")
 
@@ -37,48 +40,47 @@ class SimulatedPartition:
         self.windows = PartitionWindows(self.config)
         self.decode = decoder(self.config)
 
-    def checkpoint(self, records: list[Reading], *, die_between_files: bool = False) -> None:
-        """Decide records and land them; silence after them is looked at."""
-        gathered = Gathered()
-        gathered.first = self.offset
-        for reading in records:
-            read = self.decode(reading.value, reading.key, reading.due_us)
-            if isinstance(read, Event):
-                outcome = self.windows.process(read, reading.due_us, self.offset)
-                payload = reading.value if read.keep_payload else None
-                row = (self.offset, reading.due_us, outcome, read, reading.key, payload)
-                gathered.events.append(row)
+    def checkpoint(self, messages: list[Message], *, die_between_files: bool = False) -> None:
+        """Decide records and land them; silence after them is looked for."""
+        batch = RecordBatch()
+        batch.first_offset = self.offset
+        for message in messages:
+            decoded = self.decode(message.value, message.key, message.due_us)
+            place = (self.offset, message.due_us)
+            if isinstance(decoded, Event):
+                outcome = self.windows.process(decoded, message.due_us, self.offset)
+                payload = message.value if decoded.keep_payload else None
+                batch.events.append(EventRecord(*place, outcome, decoded, message.key, payload))
             else:
                 outcome = REJECTED
-                self.windows.observe(reading.due_us)
-                rejected = (self.offset, reading.due_us, read, reading.key, reading.value)
-                gathered.rejects.append(rejected)
-            gathered.last = self.offset
+                self.windows.observe(message.due_us)
+                batch.rejected.append(RejectedRecord(*place, decoded, message.key, message.value))
+            batch.last_offset = self.offset
             self.offset += 1
             self.outcomes.append(outcome)
         self.windows.close_silent()
-        self._land(gathered, die_between_files)
+        self._land(batch, die_between_files)
 
     def fall_silent(self) -> None:
-        """Let every open minute become final by silence."""
-        self.windows.tell_silent(self.windows.broker_us + 10 * MINUTE_US)
-        self._land(Gathered(), False)
+        """Let every open window become final by silence."""
+        self.windows.emit_silent(self.windows.state.broker_us + 10 * MINUTE_US)
+        self._land(RecordBatch(), False)
 
-    def _land(self, gathered: Gathered, die_between_files: bool) -> None:
-        minutes = [(name, window) for (name, _), window in self.windows.changed.items()]
-        if minutes:
-            self.landing.land_windows(self.number, minutes, self.offset - 1)
+    def _land(self, batch: RecordBatch, die_between_files: bool) -> None:
+        changed = [(name, window) for (name, _), window in self.windows.changed.items()]
+        if changed:
+            self.landing.land_windows(self.number, changed, self.offset - 1)
         self.windows.changed.clear()
-        if gathered.rows and not die_between_files:
-            self.landing.land_events(self.number, gathered)
+        if batch.size and not die_between_files:
+            self.landing.land_events(self.number, batch)
 
 
 def some_readings(
     count: int, *, config: StreamConfig = POWER, seed: int = 5, start_us: int = START
-) -> list[Reading]:
+) -> list[Message]:
     """Readings with much dirt, five devices, one every two seconds."""
     dirt = Dirt(duplicate=0.05, late=0.06, missing_time=0.02, garbage=0.02, future=0.01)
-    source: Iterator[Reading] = readings(
+    source: Iterator[Message] = readings(
         config, seed=seed, start_us=start_us, rate=0.5, devices=5, dirt=dirt
     )
     return list(islice(source, count))

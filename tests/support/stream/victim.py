@@ -1,6 +1,6 @@
 """A stream application that kills itself at a boundary: run as a program by the kill tests.
 
-Arguments: a JSON object with root, broker, streams (topic tags), group, boundary, chance, seed.
+Its argument is a JSON object, as ``kit.start_victim`` makes it.
 """
 
 import json
@@ -19,9 +19,9 @@ import streaming.app
 from lakehouse.settings import Settings
 from streaming.app import RunOptions, StreamApp
 from streaming.brokers import Broker
-from streaming.config import STREAMS
 from streaming.landing import Landing
-from streaming.topology import StreamTopology
+from streaming.processor import StreamProcessor
+from support.stream.declared import STREAMS
 from support.stream.kit import QUICK, SESSION
 
 BOUNDARIES = (
@@ -69,16 +69,16 @@ def main() -> None:
     streams = [replace(STREAMS[name], **fields) for name, fields in order["streams"].items()]
     broker = Broker(bootstrap=order["bootstrap"], embedded_id=order["embedded_id"])
     # Many small checkpoints: many boundaries to die at.
-    pace = replace(QUICK, most_rows=order["rows"])
-    streaming.app._LOOK_EVERY = 0.05
+    checkpoints = replace(QUICK, most_rows=order["rows"])
+    streaming.app._TICK_SECONDS = 0.05
     options = RunOptions(
         group=order["group"],
         instance=order["instance"],
-        pace=pace,
+        checkpoints=checkpoints,
         stop_when_idle=order["idle"],
         consumer={**SESSION, **order["consumer"]},
     )
-    land_windows, on_record = Landing.land_windows, StreamTopology.on_record
+    land_windows, on_record = Landing.land_windows, StreamProcessor.on_record
 
     def land_then_maybe_die(*args: Any) -> Any:
         result = land_windows(*args)
@@ -90,12 +90,12 @@ def main() -> None:
         on_record(*args)
 
     Landing.land_windows = land_then_maybe_die  # type: ignore[method-assign]
-    StreamTopology.on_record = record_unless_dead  # type: ignore[method-assign]
-    killer.around(StreamTopology, "flush", "files")
+    StreamProcessor.on_record = record_unless_dead  # type: ignore[method-assign]
+    killer.around(StreamProcessor, "land", "files")
     killer.around(RocksDBPartitionTransaction, "flush", "state")
     app = StreamApp(Settings(root=Path(order["root"])), broker, streams, options)
-    killer.around(app._context.producer, "flush", "changelog")
-    killer.around(app._context.consumer, "commit", "offsets")
+    killer.around(app._quix.context.producer, "flush", "changelog")
+    killer.around(app._quix.context.consumer, "commit", "offsets")
     app.run()
     print("done", json.dumps(app.outcomes), flush=True)
 

@@ -4,12 +4,12 @@ from itertools import pairwise
 
 import pytest
 
-from streaming.pace import Pace, PaceLimits
+from streaming.checkpoint_pace import CheckpointLimits, CheckpointPace
 
 
 def checkpoints(rate: float, seconds: int, step: float = 0.5) -> list[float]:
     """Moments of the checkpoints while records come evenly."""
-    pace, rows, made, now = Pace(PaceLimits(), 0.0), 0.0, [], 0.0
+    pace, rows, made, now = CheckpointPace(CheckpointLimits(), 0.0), 0.0, [], 0.0
     while now < seconds:
         now += step
         rows += rate * step
@@ -35,7 +35,7 @@ def test_the_first_rows_are_landed_soon_at_any_rate() -> None:
 
 
 def test_more_records_never_wait_longer() -> None:
-    pace = Pace(PaceLimits(), 0.0)
+    pace = CheckpointPace(CheckpointLimits(), 0.0)
     for _ in range(20):
         pace.done(0.0)
     waits = [pace.wait_for(rate) for rate in range(1, 2000)]
@@ -44,6 +44,6 @@ def test_more_records_never_wait_longer() -> None:
 
 
 def test_size_makes_a_checkpoint_due_at_once() -> None:
-    pace = Pace(PaceLimits(), 0.0)
+    pace = CheckpointPace(CheckpointLimits(), 0.0)
     assert pace.due(0.1, 50_000, 0)
     assert pace.due(0.1, 1, 64 << 20)

@@ -1,22 +1,11 @@
-"""What Quix Streams needs beside its own to work on our brokers and topics.
-
-Here belongs what is particular to Quix's administration of topics. Only this module, ``app`` and
-``topology`` import Quix, which takes a second: commands that look or send start without it.
-"""
+"""Quix's administration of topics on the in-process broker, which answers metadata only."""
 
 from typing import Any
 
 from quixstreams.models.topics import TopicAdmin, TopicConfig, TopicManager
 
 from streaming.brokers import Broker
-from streaming.config import StreamConfig
-from streaming.topics import WEEK_MS, topic_shapes
-
-
-def input_config(stream: StreamConfig) -> TopicConfig:
-    """The stream's topic as Quix would make it, had ``ensure_topics`` not made it before."""
-    shape = topic_shapes(stream)[stream.topic]
-    return TopicConfig(shape.partitions, 1, shape.config)
+from streaming.topics import WEEK_MS
 
 
 class _MetadataTopicAdmin(TopicAdmin):
@@ -44,7 +33,7 @@ class _MetadataTopicAdmin(TopicAdmin):
 
 
 def topic_manager(broker: Broker, group: str) -> TopicManager | None:
-    """What Quix needs beside its own to work on this broker; None for a real one."""
+    """The topic manager that a broker needs; None for a real one, which gets Quix's own."""
     if not broker.is_embedded:
         return None
     admin = _MetadataTopicAdmin(broker.bootstrap)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PaceLimits:
+class CheckpointLimits:
     """The bounds of the time between two checkpoints.
 
     Attributes:
@@ -36,7 +36,7 @@ class PaceLimits:
 
 
 @dataclass(slots=True)
-class Pace:
+class CheckpointPace:
     """Decides whether a checkpoint is due.
 
     Args:
@@ -44,7 +44,7 @@ class Pace:
         started: The caller's clock now, seconds.
     """
 
-    limits: PaceLimits
+    limits: CheckpointLimits
     started: float
     _allowance: float = field(init=False)
 
@@ -56,7 +56,7 @@ class Pace:
 
         Args:
             now: The caller's clock, seconds.
-            rows: Records gathered since the last checkpoint.
+            rows: Records held since the last checkpoint.
             payload_bytes: Original bytes held since then.
         """
         if rows >= self.limits.most_rows or payload_bytes >= self.limits.most_bytes:

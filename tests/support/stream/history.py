@@ -13,16 +13,28 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from streaming.config import MICRO, MINUTE_US, POWER, STREAMS, StreamConfig
+from streaming.config import MICRO, MINUTE_US, StreamConfig
 from streaming.events import Event, decoder
-from streaming.landing import Gathered, Landing
-from streaming.readings import Reading
+from streaming.landing import Landing
+from streaming.producer import Message
+from streaming.records import EventRecord, RecordBatch
+from support.stream.declared import POWER, STREAMS
 from support.stream.simulated import START, SimulatedPartition, some_readings
 
 Minute = tuple[str, int]
 _RANK = {"accepted": 1, "late": 2, "duplicate": 3}
+
+
+class SentRecord(NamedTuple):
+    """One record of a history: what was sent, where it was, and how it was decided."""
+
+    outcome: str
+    log_id: str
+    partition: int
+    offset: int
+    message: Message
 
 
 @dataclass
@@ -31,11 +43,11 @@ class History:
 
     Attributes:
         raw_dir: A raw layer.
-        records: For each stream its records: outcome, broker time, log, partition, offset, reading.
+        records: Each stream's records, by its name.
     """
 
     raw_dir: Path
-    records: dict[str, list[tuple[str, int, str, int, int, Reading]]] = field(default_factory=dict)
+    records: dict[str, list[SentRecord]] = field(default_factory=dict)
 
     def commits(self) -> list[Path]:
         """Every commit, in no order that means anything."""
@@ -43,17 +55,17 @@ class History:
 
     def outcomes(self, stream: StreamConfig) -> Counter[str]:
         """Records by outcome."""
-        return Counter(record[0] for record in self.records[stream.name])
+        return Counter(record.outcome for record in self.records[stream.name])
 
     def minutes(self, stream: StreamConfig) -> dict[Minute, tuple[Any, ...]]:
         """What the marts must say: events, late ones, duplicates, and sum, min, max of measures."""
-        read = decoder(stream)
+        decode = decoder(stream)
         events: dict[tuple[str, int], list[tuple[Any, ...]]] = {}
-        for outcome, broker_us, log_id, partition, offset, reading in self.records[stream.name]:
-            found = read(reading.value, reading.key, broker_us)
-            if isinstance(found, Event):
-                order = (_RANK[outcome], broker_us, log_id, partition, offset)
-                events.setdefault((found.device, found.at_us), []).append((order, found.values))
+        for outcome, log_id, partition, offset, message in self.records[stream.name]:
+            event = decode(message.value, message.key, message.due_us)
+            if isinstance(event, Event):
+                order = (_RANK[outcome], message.due_us, log_id, partition, offset)
+                events.setdefault((event.device, event.at_us), []).append((order, event.values))
         minutes: dict[Minute, list[list[tuple[Any, ...]]]] = {}
         for (device, at_us), said in events.items():
             start = at_us - at_us % MINUTE_US
@@ -70,7 +82,7 @@ def _summed(events: Sequence[Sequence[tuple[Any, ...]]]) -> tuple[Any, ...]:
     return tuple(numbers)
 
 
-def tell_history(raw_dir: Path, *, readings: int = 500, seed: int = 3) -> History:
+def land_history(raw_dir: Path, *, readings: int = 500, seed: int = 3) -> History:
     """Land both streams over two partitions and two logs, with everything that happens to them.
 
     Duplicates, late events, late events that repeat a counted one, dead letters, a crash after the
@@ -82,23 +94,23 @@ def tell_history(raw_dir: Path, *, readings: int = 500, seed: int = 3) -> Histor
         sent = some_readings(readings, config=stream, seed=seed)
         again = [r._replace(due_us=r.due_us + 15 * MINUTE_US) for r in sent[:300:17]]
         sent = sorted([*sent, *again], key=lambda reading: reading.due_us)
-        told = history.records[stream.name] = []
+        records = history.records[stream.name] = []
         later = [r._replace(due_us=r.due_us + 60 * MINUTE_US) for r in sent[-150:]]
         for log_id, messages in (("log-1", sent), ("log-2", later)):
             for number in (0, 1):
                 mine = [r for r in messages if int(r.device[-3:]) % 2 == number]
                 partition = SimulatedPartition(raw_dir, stream, number, log_id)
                 _land(partition, mine, chance)
-                told += [
-                    (outcome, reading.due_us, log_id, number, offset, reading)
-                    for offset, (outcome, reading) in enumerate(
+                records += [
+                    SentRecord(outcome, log_id, number, offset, message)
+                    for offset, (outcome, message) in enumerate(
                         zip(partition.outcomes, mine, strict=True)
                     )
                 ]
     return history
 
 
-def _land(partition: SimulatedPartition, records: list[Reading], chance: random.Random) -> None:
+def _land(partition: SimulatedPartition, records: list[Message], chance: random.Random) -> None:
     place = 0
     while place < len(records):
         size = chance.randint(30, 60)
@@ -132,13 +144,14 @@ def land_days(raw_dir: Path, days: range, *, per_day: int) -> None:
         for number in (0, 1):
             landing = Landing(raw_dir, POWER, "log-1")
             for half in (0, 1):
-                rows = Gathered()
+                batch = RecordBatch()
                 first = (day * 2 + half) * (per_day // 2)
-                rows.first, rows.last = first, first + per_day // 2 - 1
-                for offset in range(rows.first, rows.last + 1):
-                    at = START + offset * step + number
+                batch.first_offset, batch.last_offset = first, first + per_day // 2 - 1
+                for offset in range(batch.first_offset, batch.last_offset + 1):
+                    broker_us = START + offset * step + number
                     outcome = "late" if offset % 100 == 0 else "accepted"
-                    told_at = at - 60 * MINUTE_US - 7 if outcome == "late" else at
-                    event = Event(f"meter-{number}", told_at, values, ("Oslo",), False)
-                    rows.events.append((offset, at, outcome, event, b"meter", None))
-                landing.land_events(number, rows)
+                    at_us = broker_us - 60 * MINUTE_US - 7 if outcome == "late" else broker_us
+                    event = Event(f"meter-{number}", at_us, values, ("Oslo",), False)
+                    record = EventRecord(offset, broker_us, outcome, event, b"meter", None)
+                    batch.events.append(record)
+                landing.land_events(number, batch)

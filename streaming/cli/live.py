@@ -1,4 +1,4 @@
-"""What `lake stream run` shows: a live table on a terminal, a line per closed minute elsewhere.
+"""What `lake stream run` shows: a live table on a terminal, a line per finished minute elsewhere.
 
 Here belongs collecting the figures to show and showing them. Nothing here decides anything.
 """
@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from streaming.config import MICRO, SECOND_US, StreamConfig
-from streaming.windows import Window
+from streaming.window_state import Window
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -21,8 +21,8 @@ _SETTLE_SECONDS = 1.0
 
 
 @dataclass(slots=True)
-class ClosedMinute:
-    """One minute of a stream over all devices of this instance.
+class StreamMinute:
+    """One minute of a stream: the emitted windows of all devices of this instance.
 
     Attributes:
         devices: Devices that have readings in it.
@@ -39,28 +39,29 @@ class ClosedMinute:
     changed: float = 0.0
 
     def add(self, window: Window) -> None:
-        """Add one device's minute."""
+        """Add one device's window."""
         self.devices += 1
         self.events += window.count
         self.duplicates += window.duplicates
-        self.sums = [a + b for a, b in zip(self.sums or [0] * 99, window.sums, strict=False)]
+        before = self.sums or [0] * len(window.sums)
+        self.sums = [a + b for a, b in zip(before, window.sums, strict=True)]
         self.changed = time.monotonic()
 
 
 class MinuteBoard:
-    """Gathers final minutes of devices into final minutes of streams."""
+    """Gathers the emitted windows of devices into minutes of streams."""
 
     def __init__(self) -> None:
-        self._waiting: dict[tuple[str, int], ClosedMinute] = {}
+        self._waiting: dict[tuple[str, int], StreamMinute] = {}
         self._configs: dict[str, StreamConfig] = {}
         self.last: dict[str, str] = {}
 
-    def on_final(self, config: StreamConfig, _: str, window: Window) -> None:
-        """Told of each device's final minute."""
+    def on_emit(self, config: StreamConfig, _: str, window: Window) -> None:
+        """Take a window that has been emitted."""
         self._configs[config.name] = config
-        self._waiting.setdefault((config.name, window.start), ClosedMinute()).add(window)
+        self._waiting.setdefault((config.name, window.start), StreamMinute()).add(window)
 
-    def closed(self, is_open: Callable[[str, int], bool]) -> list[str]:
+    def finished(self, is_open: Callable[[str, int], bool]) -> list[str]:
         """A line for each minute that no device of this instance has open any more.
 
         Args:
@@ -78,14 +79,14 @@ class MinuteBoard:
         return lines
 
 
-def minute_line(config: StreamConfig, start_us: int, minute: ClosedMinute) -> str:
-    """A closed minute in one line: stream, minute, devices, count and averages."""
+def minute_line(config: StreamConfig, start_us: int, minute: StreamMinute) -> str:
+    """A minute in one line: stream, minute, devices, count and averages."""
     moment = datetime.fromtimestamp(start_us / SECOND_US, UTC)
     means = ", ".join(
         f"{measure.name} {total / MICRO / minute.events:.2f}"
-        for measure, total in zip(config.measures, minute.sums, strict=False)
+        for measure, total in zip(config.measures, minute.sums, strict=True)
     )
-    again = f", {minute.duplicates:,} sent again" if minute.duplicates else ""
+    again = f", {minute.duplicates:,} duplicates" if minute.duplicates else ""
     several = "s" if minute.devices > 1 else ""
     return (
         f"{config.name} {moment:%Y-%m-%d %H:%M} UTC: {minute.events:,} readings of "
@@ -98,7 +99,7 @@ class LiveView:
 
     Args:
         app: The application.
-        board: Its closed minutes.
+        board: Its minutes.
         say: Prints a line.
     """
 
@@ -109,8 +110,8 @@ class LiveView:
         self._measured = time.monotonic()
 
     def lines(self) -> None:
-        """Print what has closed since the last call."""
-        for line in self._board.closed(self._is_open):
+        """Print the minutes that have finished since the last call."""
+        for line in self._board.finished(self._is_open):
             self._say(line)
 
     def table(self) -> "Table":
@@ -118,7 +119,7 @@ class LiveView:
         from rich import box
         from rich.table import Table
 
-        self._board.closed(self._is_open)
+        self._board.finished(self._is_open)
         self._measure()
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
         for heading in (
@@ -127,17 +128,17 @@ class LiveView:
             "per s",
             "accepted",
             "late",
-            "again",
+            "duplicate",
             "rejected",
             "lag",
         ):
             table.add_column(heading, justify="left" if heading == "stream" else "right")
-        for topology in self._app.topologies:
-            name, counts = topology.config.name, topology.outcomes
+        for processor in self._app.processors:
+            name, counts = processor.config.name, processor.outcomes
             lag = sum(
-                n for (topic, _), n in self._app.lag.items() if topic == topology.config.topic
+                n for (topic, _), n in self._app.lag.items() if topic == processor.config.topic
             )
-            cells = [topology.devices, round(self._rates.get(name, 0)), *counts.values(), lag]
+            cells = [processor.devices, round(self._rates.get(name, 0)), *counts.values(), lag]
             table.add_row(name, *(f"{cell:,}" for cell in cells))
         table.caption = "\n".join([*self._board.last.values(), self._app.waiting_for_disk or ""])
         table.caption_justify = "left"
@@ -145,8 +146,8 @@ class LiveView:
 
     def _is_open(self, name: str, start: int) -> bool:
         return any(
-            topology.config.name == name and start in topology.open_starts()
-            for topology in self._app.topologies
+            processor.config.name == name and start in processor.open_starts()
+            for processor in self._app.processors
         )
 
     def _measure(self) -> None:

@@ -1,4 +1,4 @@
-"""``lake stream status`` and ``dlq``: how far the stream is, and what it rejected."""
+"""``lake stream dlq``: what the stream rejected, and replaying it."""
 
 from contextlib import ExitStack
 from textwrap import wrap
@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lakehouse.cli.output import make_console, moment_text, print_json, print_table
+from lakehouse.cli.output import moment_text, print_json
 from lakehouse.settings import load_settings
-from streaming.cli.common import AsJson, Group, Names, chosen_streams, say_embedded
+from streaming.cli.common import AsJson, Names, chosen_streams
 
 if TYPE_CHECKING:
     from streaming.dead_letters import DeadLetter
@@ -17,54 +17,26 @@ _SHOWN = 76
 Reason = Annotated[str | None, typer.Option(help="Only those rejected for this reason.")]
 
 
-def status(group: Group = "lakehouse", as_json: AsJson = False) -> None:
-    """Show offsets, lag and what has landed."""
-    from streaming.brokers import open_broker
-    from streaming.status import landed_status, partition_status
-
-    settings, streams = load_settings(), chosen_streams(None)
-    with open_broker(settings, host=False) as broker:
-        partitions = partition_status(broker, streams, group)
-        say_embedded(broker)
-    landed = landed_status(settings, streams)
-    if as_json:
-        print_json({"partitions": partitions, "landed": landed})
-        return
-    if partitions:
-        columns = {"topic": "left", "partition": "right", "committed": "right", "end": "right"}
-        rows = [[p.topic, p.partition, p.committed, p.end, p.lag] for p in partitions]
-        print_table(make_console(), columns | {"lag": "right"}, rows)
-        typer.echo()
-    else:
-        typer.echo("The broker has none of the topics yet. Next: lake stream run\n")
-    columns = {"raw table": "left", "commits": "right", "newest (UTC)": "left"}
-    print_table(
-        make_console(),
-        columns,
-        [[t.table, t.commits, moment_text(t.newest) if t.newest else None] for t in landed],
-    )
-
-
 def dlq_show(
     names: Names = None,
     reason: Reason = None,
     limit: Annotated[int, typer.Option(help="At most so many per stream.", min=1)] = 20,
     as_json: AsJson = False,
 ) -> None:
-    """Show rejected records that have landed, newest first."""
+    """Show dead letters that have landed, newest first."""
     from streaming.dead_letters import dead_letters
 
     settings = load_settings()
     found = [
         letter
-        for stream in chosen_streams(names)
+        for stream in chosen_streams(settings, names)
         for letter in dead_letters(settings, stream, reason=reason, limit=limit)
     ]
     if as_json:
         print_json([_letter(letter) for letter in found])
         return
     if not found:
-        typer.echo("No rejected records have landed.")
+        typer.echo("No dead letters have landed.")
         return
     for letter in found:
         place = f"{letter.topic}/{letter.partition}/{letter.offset}"
@@ -80,26 +52,26 @@ def dlq_replay(
     rekey: Annotated[
         bool, typer.Option("--rekey", help="Use the device in the payload as the key.")
     ] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Count, send nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Count, produce nothing.")] = False,
 ) -> None:
-    """Send rejected records again that are valid by now, each once."""
+    """Produce dead letters again that are valid by now, each once."""
     from streaming.brokers import open_broker
     from streaming.dead_letters import replay as replay_letters
-    from streaming.producer import Sender
+    from streaming.producer import MessageProducer
 
     settings = load_settings()
     with ExitStack() as stack:
-        sender = None
+        producer = None
         if not dry_run:
             broker = stack.enter_context(open_broker(settings, host=False))
-            sender = stack.enter_context(Sender(broker))
-        for stream in chosen_streams(names):
-            done = replay_letters(settings, stream, sender, reason=reason, rekey=rekey)
+            producer = stack.enter_context(MessageProducer(broker))
+        for stream in chosen_streams(settings, names):
+            done = replay_letters(settings, stream, producer, reason=reason, rekey=rekey)
             typer.echo(
-                f"{stream.name}: {done.sent:,} {'to send' if dry_run else 'sent'}, "
-                f"{done.landed:,} there already, {done.still.total():,} still invalid"
+                f"{stream.name}: {done.produced:,} {'to produce' if dry_run else 'produced'}, "
+                f"{done.landed:,} landed already, {done.invalid.total():,} still invalid"
             )
-            causes = ", ".join(f"{name} {count:,}" for name, count in done.still.most_common())
+            causes = ", ".join(f"{name} {count:,}" for name, count in done.invalid.most_common())
             for line in wrap(causes, _SHOWN):
                 typer.echo(f"    {line}")
 
