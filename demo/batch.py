@@ -68,9 +68,12 @@ def _live(context: DemoContext) -> str:
 
 
 def _extract(context: DemoContext) -> str:
+    from demo.postgres.embedded import source_dsn
     from ingest.postgres import extract_tables
+    from ingest.sources import load_sources
 
-    reports = extract_tables(context.settings)
+    with source_dsn(context.settings) as dsn:
+        reports = extract_tables(context.settings, dsn, load_sources())
     batches = sum(len(report.batches) for report in reports)
     if not batches:
         return "nothing new"

@@ -122,7 +122,7 @@ def _exists(connection: Any, spec: TableSpec) -> bool:
 
 
 def _regclass(spec: TableSpec) -> str:
-    from ingest.postgres.sql import identifier, literal
+    from ingest.postgres.types import identifier, literal
 
     return f"to_regclass({literal(f'{identifier(spec.schema)}.{identifier(spec.name)}')})"
 

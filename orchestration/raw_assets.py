@@ -40,13 +40,13 @@ def build_raw_assets(settings: Settings, tables: Sequence[TableSpec]) -> dg.Asse
     )
     def extract(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[Any]]:
         # Held throughout, so that the embedded server is started once.
-        with retry_only_infrastructure(context.retry_number), source_dsn(settings):
+        with retry_only_infrastructure(context.retry_number), source_dsn(settings) as dsn:
             chosen = [t for t in tables if raw_key(t) in context.selected_asset_keys]
             by_label = {table.label: table for table in chosen}
             seeded = seed_if_missing(settings, on_line=context.log.info)
             failure: ExtractionError | None = None
             try:
-                reports: Sequence[ExtractReport] = extract_tables(settings, list(by_label))
+                reports: Sequence[ExtractReport] = extract_tables(settings, dsn, chosen)
             except ExtractionError as error:
                 reports, failure = error.reports, error
             for report in reports:

@@ -10,9 +10,8 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from ingest.postgres.connection import Connection, Row
-from ingest.postgres.errors import SourceError
-from ingest.postgres.sql import identifier, literal
-from ingest.postgres.types import ColumnType, column_type
+from ingest.postgres.report import SourceError
+from ingest.postgres.types import ColumnType, column_type, identifier, literal
 from ingest.sources import TableSpec
 from lakehouse.raw import META_FIELDS, raw_schema
 

@@ -101,7 +101,8 @@ def test_an_idle_extract_imports_nothing_heavy(source: Source) -> None:
         ingest.sources.SOURCES_FILE = pathlib.Path({str(sources.SOURCES_FILE)!r})
         from ingest.postgres import extract_tables
         from lakehouse.settings import load_settings
-        (report,) = extract_tables(load_settings())
+        settings = load_settings()
+        (report,) = extract_tables(settings, settings.source_dsn, ingest.sources.load_sources())
         heavy = {{"pandas", "duckdb", "psycopg", "dagster", "faker", "rich"}} & set(sys.modules)
         print(report.rows_read, report.rows, sorted(heavy))
     """
