@@ -73,7 +73,7 @@ def _extract(context: DemoContext) -> str:
     from ingest.sources import load_sources
 
     with source_dsn(context.settings) as dsn:
-        reports = extract_tables(context.settings, dsn, load_sources())
+        reports = extract_tables(context.settings, dsn, load_sources(context.settings))
     batches = sum(len(report.batches) for report in reports)
     if not batches:
         return "nothing new"

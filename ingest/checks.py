@@ -27,7 +27,7 @@ def checks() -> Sequence[Check]:
 
 
 def _table_list(settings: Settings) -> Finding:
-    return ok(f"{len(load_sources())} tables in ingest/sources.yml")
+    return ok(f"{len(load_sources(settings))} tables in ingest/sources.yml")
 
 
 def _reachable(settings: Settings) -> Finding:
@@ -38,7 +38,7 @@ def _reachable(settings: Settings) -> Finding:
             "select current_setting('server_version') as version, current_user::text as role,"
             " pg_is_in_recovery() as standby"
         )
-        missing = [spec.label for spec in load_sources() if not _exists(connection, spec)]
+        missing = [spec.label for spec in load_sources(settings) if not _exists(connection, spec)]
     where = "at LAKE_SOURCE_DSN" if settings.source_dsn else f"embedded, database {DATABASE}"
     kind = "standby" if found["standby"] else "primary"
     if missing:
@@ -55,10 +55,10 @@ def _role(settings: Settings) -> Finding:
         return skipped(_NO_SERVER)
     unreadable: list[str] = []
     writable: list[str] = []
-    schemas = ", ".join(sorted({spec.schema for spec in load_sources()}))
+    schemas = ", ".join(sorted({spec.schema for spec in load_sources(settings)}))
     with _session(settings) as connection:
         role = connection.row("select current_user::text as role")["role"]
-        for spec in load_sources():
+        for spec in load_sources(settings):
             if not _exists(connection, spec):
                 continue
             name = _regclass(spec)

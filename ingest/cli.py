@@ -63,7 +63,7 @@ def extract(
     from ingest.sources import load_sources, select_tables
 
     settings = load_settings()
-    chosen = select_tables(load_sources(), tables)
+    chosen = select_tables(load_sources(settings), tables)
     failure: ExtractionError | None = None
     try:
         with source_dsn(settings) as dsn:

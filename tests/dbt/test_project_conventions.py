@@ -14,6 +14,7 @@ import pytest
 from support.shop_raw import KEYS, PROJECT, SCHEMAS, ShopLake, make_shop_lake
 
 from ingest.sources import load_sources
+from lakehouse.settings import Settings
 from streaming.config import STREAMS
 from streaming.landing import SOURCE, events_schema, windows_schema
 
@@ -114,7 +115,7 @@ def rule_ids() -> set[str]:
 
 
 def test_the_tables_of_dbt_are_those_of_the_extractor(manifest: dict[str, Any]) -> None:
-    declared = {(spec.source, spec.name) for spec in load_sources()}
+    declared = {(spec.source, spec.name) for spec in load_sources(Settings(root=PROJECT.parent))}
     declared |= {(SOURCE, table) for table in STREAM_SCHEMAS}
     known = {(node["source_name"], node["name"]) for node in manifest["sources"].values()}
     assert known == declared
@@ -228,7 +229,7 @@ def test_every_foreign_key_of_a_fact_is_tested(manifest: dict[str, Any], models:
 
 
 def test_every_source_is_counted_from_raw_to_quarantine(manifest: dict[str, Any]) -> None:
-    for spec in load_sources():
+    for spec in load_sources(Settings(root=PROJECT.parent)):
         table = f"{spec.source}__{spec.name}"
         assert ("log_holds_all_commits", None) in generic_tests(manifest, f"log_{table}")
         tests = {test for test, _ in generic_tests(manifest, f"stg_{table}")}
