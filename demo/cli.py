@@ -73,11 +73,12 @@ def seed(
     as_json: _AsJson = False,
 ) -> None:
     """Make the demo's shop in PostgreSQL and fill it."""
-    from demo.postgres.embedded import SUPERUSER, source_dsn
+    from demo.database import open_database
+    from demo.postgres.embedded import SUPERUSER
     from demo.shop import seed as seed_shop
 
     last_day: date | None = until.date() if until else None
-    with source_dsn(load_settings(), SUPERUSER) as dsn:
+    with open_database(load_settings(), SUPERUSER) as dsn:
         report = seed_shop(
             dsn, seed=seed, scale=scale, until=last_day, reset=reset, progress=not as_json
         )
@@ -96,10 +97,11 @@ def simulate_day(
 
     New customers and sales, changes, corrections, a few deletes, rows that arrive late.
     """
-    from demo.postgres.embedded import SUPERUSER, source_dsn
+    from demo.database import open_database
+    from demo.postgres.embedded import SUPERUSER
     from demo.shop import simulate_day as live_a_day
 
-    with source_dsn(load_settings(), SUPERUSER) as dsn:
+    with open_database(load_settings(), SUPERUSER) as dsn:
         report = live_a_day(dsn, seed=seed, progress=not as_json)
     if as_json:
         print_json(report)

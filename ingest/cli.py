@@ -58,9 +58,9 @@ def extract(
 
     Safe to stop and to repeat at any time: it goes on after the last commit.
     """
-    from demo.postgres.embedded import source_dsn
     from ingest.postgres import ExtractionError, extract_tables
     from ingest.sources import load_sources, select_tables
+    from lakehouse.source import source_dsn
 
     settings = load_settings()
     chosen = select_tables(load_sources(settings), tables)

@@ -1,13 +1,12 @@
-"""The demo's steps, without Kafka and without Java."""
+"""The demo's steps with the stream, without Kafka and without Java."""
 
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
-from demo import DemoContext
+from demo import DemoContext, stream_steps
 from lakehouse.settings import Settings
-from streaming import demo
 
 
 @pytest.mark.slow
@@ -19,7 +18,7 @@ def test_ten_minutes_of_readings_land_in_seconds(
         context = DemoContext(
             settings=Settings(root=tmp_path), scale=1.0, seed=1, resources=resources
         )
-        said = [step.run(context) for step in demo.steps()]
+        said = [step.run(context) for step in stream_steps.steps()]
     assert "in-process broker" in said[0]
     assert said[2].endswith(" 60 minutes final")
 
@@ -33,7 +32,7 @@ def test_a_demo_that_fails_leaves_no_process(
         context = DemoContext(
             settings=Settings(root=tmp_path), scale=1.0, seed=1, resources=resources
         )
-        running = demo._Running()
+        running = stream_steps._Running()
         running.start(context)
         process = running._process
         assert process is not None
