@@ -56,16 +56,16 @@ def staged(
         What was written; None if there was no row, and then there is no file.
     """
     remaining = iter(blocks)
-    first = last = next(remaining, None)
-    if first is None or last is None:
+    block = next(remaining, None)
+    if block is None:
         yield None
         return
     batch_id = new_batch_id(state.newest)
-    cursor_min = _cursor_at(plan, first, 0) if in_cursor_order else None
+    cursor_min = _cursor_at(plan, block, 0) if in_cursor_order else None
     with CommitWriter(raw, plan.table.schema, batch_id) as writer:
-        writer.write(_with_batch_id(first, batch_id, plan.table.schema))
-        for last in remaining:
-            writer.write(_with_batch_id(last, batch_id, plan.table.schema))
+        while block is not None:
+            writer.write(_with_batch_id(block, batch_id, plan.table.schema))
+            last, block = block, next(remaining, None)
         cursor_max = _cursor_at(plan, last, last.num_rows - 1) if in_cursor_order else None
         yield Staged(writer=writer, cursor_min=cursor_min, cursor_max=cursor_max)
 
