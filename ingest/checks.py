@@ -42,7 +42,8 @@ def _reachable(settings: Settings) -> Finding:
     if missing:
         return problem(
             f"PostgreSQL answers, but has no table {_some(missing)}",
-            "run `lake seed` for the demo's tables, or correct ingest/sources.yml",
+            "create them or correct ingest/sources.yml; without LAKE_SOURCE_DSN `lake seed` makes"
+            " the demo's tables",
         )
     where = source_name(settings)
     return ok(f"PostgreSQL {found['version']} ({kind}, {where}), as {found['role']}")

@@ -126,7 +126,8 @@ def _relation(connection: Connection, spec: TableSpec) -> Row:
     if not found:
         raise SourceError(
             f"the source database has no table {spec.schema}.{spec.name}",
-            "create it (`lake seed` makes the demo's tables) or correct ingest/sources.yml",
+            "create it or correct ingest/sources.yml; without LAKE_SOURCE_DSN `lake seed` makes "
+            "the demo's tables",
         )
     if not found[0]["usable"]:
         role = found[0]["role"]
