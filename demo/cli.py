@@ -48,6 +48,8 @@ def demo(
 
     Source, raw, tests, published warehouse, and all of it for the next day. Run
     again, it takes what is there and lets another business day pass.
+
+    The shop is in a PostgreSQL of the demo's own; LAKE_DEMO_DSN names another.
     """
     from demo.run import log_path, run_demo
     from demo.summary import summarize
@@ -70,16 +72,20 @@ def seed(
         typer.Option(formats=["%Y-%m-%d"], help="End of the two years of history; else today."),
     ] = None,
     reset: Annotated[
-        bool, typer.Option("--reset", help="Drop the shop and all its rows first.")
+        bool, typer.Option("--reset", help="Drop the demo's shop and all its rows first.")
     ] = False,
     as_json: _AsJson = False,
 ) -> None:
-    """Make the demo's shop in PostgreSQL and fill it."""
-    from demo.postgres.embedded import SUPERUSER, source_dsn
+    """Make the demo's shop in PostgreSQL and fill it.
+
+    In a PostgreSQL of the demo's own; LAKE_DEMO_DSN names another.
+    """
+    from demo.database import open_database
+    from demo.postgres.embedded import SUPERUSER
     from demo.shop import seed as seed_shop
 
     last_day: date | None = until.date() if until else None
-    with source_dsn(load_settings(), SUPERUSER) as dsn:
+    with open_database(load_settings(), SUPERUSER) as dsn:
         report = seed_shop(
             dsn, seed=seed, scale=scale, until=last_day, reset=reset, progress=not as_json
         )
@@ -97,11 +103,13 @@ def simulate_day(
     """Let a business day pass in the demo's shop.
 
     New customers and sales, changes, corrections, a few deletes, rows that arrive late.
+    In a PostgreSQL of the demo's own; LAKE_DEMO_DSN names another.
     """
-    from demo.postgres.embedded import SUPERUSER, source_dsn
+    from demo.database import open_database
+    from demo.postgres.embedded import SUPERUSER
     from demo.shop import simulate_day as live_a_day
 
-    with source_dsn(load_settings(), SUPERUSER) as dsn:
+    with open_database(load_settings(), SUPERUSER) as dsn:
         report = live_a_day(dsn, seed=seed, progress=not as_json)
     if as_json:
         print_json(report)

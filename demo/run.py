@@ -1,4 +1,4 @@
-"""The demo's order: the layers' steps around two builds, each timed and said in one line.
+"""The demo's order: the contributed steps around two builds, each timed and said in one line.
 
 Here belongs running the steps and stopping at the first that fails. What the summary says is in
 ``summary``.

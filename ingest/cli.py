@@ -59,16 +59,22 @@ def extract(
     Safe to stop and to repeat at any time: it goes on after the last commit.
     """
     from ingest.postgres import ExtractionError, extract_tables
+    from ingest.sources import load_sources, select_tables
+    from lakehouse.source import source_dsn
 
+    settings = load_settings()
+    chosen = select_tables(load_sources(settings), tables)
     failure: ExtractionError | None = None
     try:
-        reports: Sequence[ExtractReport] = extract_tables(
-            load_settings(),
-            tables,
-            chunk_rows=chunk_rows,
-            allow_deletes=allow_deletes,
-            full=full,
-        )
+        with source_dsn(settings) as dsn:
+            reports: Sequence[ExtractReport] = extract_tables(
+                settings,
+                dsn,
+                chosen,
+                chunk_rows=chunk_rows,
+                allow_deletes=allow_deletes,
+                full=full,
+            )
     except ExtractionError as error:
         reports, failure = error.reports, error
     if as_json:

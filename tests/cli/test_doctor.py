@@ -13,6 +13,7 @@ from types import SimpleNamespace
 
 import psutil
 import pytest
+from support.checkout import copy_sources
 from support.lake import Root, make_package
 
 from lakehouse.doctor import Finding, machine, packages, run_checks, warehouse
@@ -40,6 +41,7 @@ def assert_problem(found: Finding, *words: str) -> None:
 
 def test_a_sound_project_passes_and_exits_with_0(lake, root: Root, monkeypatch) -> None:
     root.publish()
+    copy_sources(root.settings.root)
     with busy_port() as port:
         free = port
     monkeypatch.setenv("LAKE_UI_PORT", str(free))

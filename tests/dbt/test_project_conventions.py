@@ -16,6 +16,7 @@ from support.shop_raw import KEYS, PROJECT, SCHEMAS, ShopLake, make_shop_lake
 from support.stream.declared import STREAMS
 
 from ingest.sources import load_sources
+from lakehouse.settings import Settings
 from streaming.landing import SOURCE, events_schema, windows_schema
 
 Nodes = Mapping[str, dict[str, Any]]
@@ -130,7 +131,7 @@ def rules(manifest: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def test_the_tables_of_dbt_are_those_of_the_extractor(manifest: dict[str, Any]) -> None:
-    declared = {(spec.source, spec.name) for spec in load_sources()}
+    declared = {(spec.source, spec.name) for spec in load_sources(Settings(root=PROJECT.parent))}
     declared |= {(SOURCE, table) for table in STREAM_SCHEMAS}
     known = {(node["source_name"], node["name"]) for node in manifest["sources"].values()}
     assert known == declared
@@ -174,7 +175,7 @@ def test_the_key_and_the_time_of_a_source_are_those_of_the_extractor(
         (node["source_name"], node["name"]): node["config"]["meta"]
         for node in manifest["sources"].values()
     }
-    for spec in load_sources():
+    for spec in load_sources(Settings(root=PROJECT.parent)):
         meta = metas[spec.source, spec.name]
         assert meta["changed_at"] == spec.cursor
         assert meta["primary_key"] == list(spec.primary_key or [KEYS[spec.name]])
@@ -264,7 +265,7 @@ def test_every_foreign_key_of_a_fact_is_tested(manifest: dict[str, Any], models:
 def test_every_source_is_counted_from_raw_to_quarantine(
     manifest: dict[str, Any], empty_build: ShopLake
 ) -> None:
-    tables = [(spec.source, spec.name) for spec in load_sources()]
+    tables = [(spec.source, spec.name) for spec in load_sources(Settings(root=PROJECT.parent))]
     tables += [(SOURCE, table) for table in STREAM_SCHEMAS]
     for source, table in tables:
         tests = generic_tests(manifest, f"base_{source}__{table}")

@@ -50,13 +50,13 @@ def test_every_dependency_is_an_asset(specs: dict[dg.AssetKey, dg.AssetSpec]) ->
 
 
 def test_table_list_dbt_sources_and_raw_assets_are_the_same(
-    graph: DbtGraph, specs: dict[dg.AssetKey, dg.AssetSpec]
+    project: Settings, graph: DbtGraph, specs: dict[dg.AssetKey, dg.AssetSpec]
 ) -> None:
-    listed = {(table.source, table.name) for table in load_sources()} | STREAM_TABLES
+    listed = {(table.source, table.name) for table in load_sources(project)} | STREAM_TABLES
     sources = graph.manifest["sources"].values()
     assert {(source["source_name"], source["name"]) for source in sources} == listed
     raw = {key for key, spec in specs.items() if spec.group_name == "raw"}
-    assert raw == {raw_key(table) for table in load_sources()} | STREAM_KEYS
+    assert raw == {raw_key(table) for table in load_sources(project)} | STREAM_KEYS
     read = {dep.asset_key for spec in specs.values() for dep in spec.deps}
     assert raw <= read, "every raw table is read by a model"
 
@@ -88,11 +88,13 @@ def test_a_check_shows_on_the_table_it_is_about(graph: DbtGraph) -> None:
     assert shown["sum_of_lines_equals_header_total"] == "marts/fct_sales"
 
 
-def test_jobs_select_load_transform_and_everything(definitions: dg.Definitions) -> None:
+def test_jobs_select_load_transform_and_everything(
+    project: Settings, definitions: dg.Definitions
+) -> None:
     def keys(job: str) -> set[dg.AssetKey]:
         return set(definitions.resolve_job_def(job).asset_layer.executable_asset_keys)
 
-    raw = {raw_key(table) for table in load_sources()}
+    raw = {raw_key(table) for table in load_sources(project)}
     every = set(definitions.resolve_asset_graph().get_all_asset_keys())
     assert keys("load_raw") == raw
     assert every > STREAM_KEYS

@@ -7,18 +7,14 @@ import dagster as dg
 import duckdb
 import psycopg
 import pytest
-from support.private_root import private_root
 from support.tiny_project import Tiny
 from support.tiny_shop import make_tiny_shop, replace, running_shop
 
-from demo.postgres.embedded import EmbeddedPostgres
 from lakehouse.publishing import current_version, list_versions
 from lakehouse.publishing.held_back import held_back_file
-from lakehouse.settings import Settings
 from orchestration.dbt_graph import build_graph
 from orchestration.dbt_manifest import load_manifest
 from orchestration.definitions import build_definitions
-from orchestration.demo_source import seed_if_missing
 
 Run = dg.ExecuteInProcessResult
 
@@ -176,16 +172,3 @@ def test_a_new_model_appears_after_a_reload(tmp_path: Path) -> None:
     (tiny.settings.dbt_dir / "models" / "members.sql").unlink()
     assert "fresh" in names()
     assert "members" not in names()
-
-
-def test_the_demo_shop_is_seeded_once_and_only_in_the_embedded_database() -> None:
-    lines: list[str] = []
-    with private_root() as root, EmbeddedPostgres(settings := Settings(root=root)):
-        sentence = seed_if_missing(settings, on_line=lines.append, scale=0.01)
-        assert sentence is not None
-        assert "seeded by this run" in sentence
-        assert len(lines) == 2
-        assert seed_if_missing(settings, on_line=lines.append) is None
-    own = Settings(root=root, source_dsn="postgresql://somebody@nowhere.invalid/shop")
-    assert seed_if_missing(own, on_line=lines.append) is None
-    assert len(lines) == 2
