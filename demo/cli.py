@@ -47,11 +47,12 @@ def demo(
     Source, raw, tests, published warehouse, and all of it for the next day. Run
     again, it takes what is there and lets another business day pass.
     """
-    from demo.run import log_path, run_demo
+    from demo.run import run_demo
     from demo.summary import summarize
+    from lakehouse.dbt.build import logs_dir
 
     settings = load_settings()
-    _say(f"dbt's output goes to {_relative(settings, log_path(settings))}")
+    _say(f"dbt's output goes to {_relative(settings, logs_dir(settings))}")
     run = run_demo(settings, scale=scale, seed=seed, tell=_tell, say=_say)
     summary = summarize(settings, run)
     if as_json:

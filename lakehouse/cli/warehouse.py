@@ -1,6 +1,5 @@
-"""``lake build``, ``versions``, ``rollback`` and ``sql``: the warehouse from build to reader."""
+"""``lake versions``, ``rollback`` and ``sql``: what has been published, and reading it."""
 
-import shutil
 import sys
 from typing import Annotated
 
@@ -18,8 +17,6 @@ from lakehouse.cli.output import (
 from lakehouse.errors import LakeError
 from lakehouse.settings import load_settings
 
-_FULL = 100_000_000
-"""Bytes; with less free a build of the smallest warehouse fails."""
 _HINT = """\
 Read-only prompt on the published warehouse; it keeps this version while open.
 Schemas: marts (the star), staging, quarantine, lake (what this version is).
@@ -28,10 +25,6 @@ Try: .tables   describe marts.fct_sales;   from lake.tables;   leave with .quit"
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    to_dbt = {"allow_extra_args": True, "ignore_unknown_options": True}
-    app.command(epilog=examples("lake build", "lake build -s fct_sales+"), context_settings=to_dbt)(
-        build
-    )
     app.command(epilog=examples("lake versions"))(versions)
     app.command(epilog=examples("lake rollback", "lake rollback 20261120T19"))(rollback)
     app.command(
@@ -41,26 +34,6 @@ def register(app: typer.Typer) -> None:
             'lake sql --csv --as-of 20261120T19 "from lake.tables" > tables.csv',
         )
     )(sql)
-
-
-def build(context: typer.Context) -> None:
-    """Build, test and, if all is green, publish.
-
-    Runs `dbt build`; everything after `build` goes to dbt as it is.
-    """
-    from lakehouse.dbt.run import run_dbt
-
-    settings = load_settings()
-    code = run_dbt(settings, ["build", *context.args])
-    free = shutil.disk_usage(settings.root).free
-    if code and free < _FULL:
-        # dbt says so itself, but as a stack of Python calls.
-        raise LakeError(
-            f"the build failed, and the disk of {settings.root} is full: {bytes_text(free)} are "
-            "free; readers keep the version they have",
-            "free space (`lake clean` lists what can be made again), then run `lake build` again",
-        )
-    raise typer.Exit(code)
 
 
 def versions(
