@@ -1,6 +1,7 @@
 """``lake build``: nothing if nothing changed, else ``dbt build`` with a bar and a short account."""
 
 import shutil
+import sys
 import textwrap
 from collections.abc import Sequence
 from functools import partial
@@ -72,10 +73,16 @@ def _stream(settings: Settings, arguments: Sequence[str]) -> int:
 def _summarize(settings: Settings, arguments: Sequence[str]) -> int:
     from lakehouse.dbt.build import build as build_and_tell
 
-    typer.echo("Building ...")
-    report = build_and_tell(settings, arguments, invoked_by=_INVOKED_BY, say=typer.echo)
+    _say("Building ...")
+    report = build_and_tell(settings, arguments, invoked_by=_INVOKED_BY, say=_say)
     _print(settings, report)
     return report.exit_code
+
+
+def _say(sentence: str) -> None:
+    """Show a sentence at once, into a pipe as well: what follows may take long."""
+    typer.echo(sentence)
+    sys.stdout.flush()
 
 
 def _print(settings: Settings, report: "BuildReport") -> None:

@@ -6,7 +6,7 @@ Here belongs following a build and what is said about it. Here does not belong t
 
 import re
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,7 +21,7 @@ from lakehouse.settings import Settings
 WITHOUT_UNIT_TESTS = ("--exclude-resource-type", "unit_test")
 
 _KEPT_LOGS = 10
-_CLOCK = re.compile(r"^\d\d:\d\d:\d\d\s+")
+_PREFIX = re.compile(r"^\d\d:\d\d:\d\d\s+(?:lakehouse adapter: )?")
 _WAITING = "waiting for "
 _KERNEL = "lakehouse: "
 _CRASH = "Encountered an error:"
@@ -73,13 +73,15 @@ def build(
     before = read_run_results(settings)
     log = _new_log(settings)
     said: list[str] = []
-    with log.open("w", encoding="utf-8", buffering=1) as file, ExitStack() as bars:
+    # Unbuffered: on a full disk only the line is lost, and nothing fails again on closing.
+    with log.open("wb", buffering=0) as file, ExitStack() as bars:
         bar: Advance | None = None
 
         def take(line: str) -> None:
             nonlocal bar
-            file.write(line + "\n")
-            text = _CLOCK.sub("", line)
+            with suppress(OSError):
+                file.write(f"{line}\n".encode())
+            text = _PREFIX.sub("", line)
             if text.startswith(_WAITING):
                 say(text)
             elif text.startswith(_KERNEL):
@@ -149,5 +151,5 @@ def _new_log(settings: Settings) -> Path:
 
 def _last_words(log: Path) -> str:
     text = log.read_text(encoding="utf-8", errors="replace")
-    lines = [_CLOCK.sub("", line) for line in text.rpartition(_CRASH)[2].splitlines()]
+    lines = [_PREFIX.sub("", line) for line in text.rpartition(_CRASH)[2].splitlines()]
     return " ".join(" ".join(lines).split()[-_SHOWN_WORDS:])
