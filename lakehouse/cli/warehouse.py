@@ -31,7 +31,8 @@ def register(app: typer.Typer) -> None:
         epilog=examples(
             "lake sql",
             'lake sql "from marts.fct_sales limit 5"',
-            'lake sql --csv --as-of 20261120T19 "from lake.tables" > tables.csv',
+            'lake sql --as-of "2026-11-20 19:30" "from lake.version"',
+            'lake sql --csv --as-of 2026-11-20 "from lake.tables" > tables.csv',
         )
     )(sql)
 
@@ -88,12 +89,18 @@ def sql(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
     as_of: Annotated[
-        str | None, typer.Option(metavar="VERSION", help="Read an earlier published version.")
+        str | None,
+        typer.Option(
+            metavar="VERSION|TIME",
+            help="Read an earlier version: its id, a part of that, or a time in UTC.",
+        ),
     ] = None,
 ) -> None:
     """Query the published warehouse, read-only.
 
     Without a query it opens a prompt. Never waits for a build and never blocks one.
+    A time given to --as-of chooses the newest version published by then; a date
+    stands for the end of that day.
     """
     from lakehouse.cli.duckdb_client import open_prompt, published_path, run_query
 
