@@ -72,7 +72,7 @@ def test_the_command_refuses_a_busy_port_and_a_second_ui(
     result = CliRunner().invoke(app, [])
     lock.release()
     assert isinstance(result.exception, LakeError)
-    assert "already running: lake ui --port 3000 (pid " in str(result.exception)
+    assert "`lake ui --port 3000` is starting or stopping (pid " in str(result.exception)
 
 
 def test_the_command_line_does_not_import_dagster() -> None:
