@@ -125,22 +125,11 @@ def _say(line: str) -> None:
 
 
 def _print(summary: "Summary") -> None:
+    from lakehouse.cli.status import print_sources
+
     console = make_console()
     console.print()
-    print_table(
-        console,
-        {
-            "source table": "left",
-            "raw rows": "right",
-            "staging": "right",
-            "quarantine": "right",
-            "watermark (UTC)": "left",
-        },
-        [
-            (t.name, t.raw_rows, t.staging_rows, t.quarantine_rows, (t.watermark or "-")[:19])
-            for t in summary.sources
-        ],
-    )
+    print_sources(console, summary.sources)
     console.print()
     print_table(console, {"mart": "left", "rows": "right"}, summary.marts.items())
     memory = f"{bytes_text(summary.peak_memory_bytes)} ({summary.memory_measure}, all processes)"

@@ -89,7 +89,7 @@ def test_the_summary_is_what_is_there(lake, root: Root, log: Log) -> None:
     assert summary == kept
     assert summary["marts"] == {"marts.fct_sales": 3}
     [source] = summary["sources"]
-    assert (source["commits"], source["raw_rows"], source["staging_rows"]) == (2, 4, 2)
+    assert (source["commits"], source["raw_rows"], source["clean_rows"]) == (2, 4, 2)
     assert source["watermark"].startswith("2026-01-02 03:04:05.00000")
     assert (summary["tests_passed"], summary["tests_total"]) == (2, 2)
     assert summary["version"] == json.loads(lake("versions", "--json")[1])[0]["id"]
