@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from lakehouse.cli.here import command
 from lakehouse.cli.output import (
     bytes_text,
     examples,
@@ -22,8 +23,9 @@ if TYPE_CHECKING:
 _AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 _NAME_WIDTH, _TEXT_WIDTH = 26, 44
 _TRY_NEXT = (
-    ('lake sql "from marts.fct_sales limit 5"', "query it, or `lake sql` for a prompt"),
-    ("make ui", "see tables and tests in Dagster"),
+    ('lake sql "from marts.fct_sales limit 5"', "query it"),
+    ("lake sql", "get a prompt"),
+    ("lake ui", "see tables and tests in Dagster"),
     ("lake rollback", "give readers the version before"),
 )
 
@@ -86,7 +88,7 @@ def seed(
         print_json(report)
         return
     print_table(make_console(), {"table": "left", "rows": "right"}, report.rows.items())
-    typer.echo(f"Seed {report.seed}, history until {report.until}. Next: lake extract")
+    typer.echo(f"Seed {report.seed}, history until {report.until}. Next: {command('lake extract')}")
 
 
 def simulate_day(
@@ -111,7 +113,7 @@ def simulate_day(
         {"table": "left", **dict.fromkeys(kinds, "right")},
         [(name, *(n.get(kind, 0) for kind in kinds)) for name, n in report.tables.items()],
     )
-    typer.echo("Next: lake extract")
+    typer.echo(f"Next: {command('lake extract')}")
 
 
 def _tell(step: "StepDone") -> None:
@@ -137,8 +139,10 @@ def _print(summary: "Summary") -> None:
     typer.echo(f"Tests      {summary.tests_passed} of {summary.tests_total} passed")
     typer.echo(f"Took       {seconds_text(summary.seconds)}, peak memory {memory}")
     typer.echo("\nTry next")
-    for command, what in _TRY_NEXT:
-        typer.echo(f"  {command:<40} {what}")
+    hints = {command(text): what for text, what in _TRY_NEXT}
+    width = max(map(len, hints))
+    for text, what in hints.items():
+        typer.echo(f"  {text:<{width}}  {what}")
 
 
 def _relative(settings: Settings, path: object) -> str:

@@ -13,6 +13,7 @@ import typer
 
 from lakehouse import __version__, layers
 from lakehouse.cli import build, clean, doctor, status, warehouse
+from lakehouse.cli.here import as_typed
 from lakehouse.cli.output import examples
 from lakehouse.errors import LakeError
 
@@ -24,7 +25,6 @@ def build_app() -> typer.Typer:
     app = typer.Typer(
         name="lake",
         no_args_is_help=True,
-        add_completion=False,
         pretty_exceptions_enable=False,
         # Rich help would be half of the time that `lake --help` takes.
         rich_markup_mode=None,
@@ -107,7 +107,7 @@ def _adopt_env_file() -> None:
 
 
 def _say(sentence: str) -> None:
-    typer.echo(" ".join(sentence.split()), err=True)
+    typer.echo(as_typed(" ".join(sentence.split())), err=True)
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from lakehouse.cli.here import as_typed
 from lakehouse.cli.output import (
     age_text,
     bytes_text,
@@ -46,7 +47,9 @@ def status(
     _print_head(console, found)
     if not found.sources:
         console.print(
-            "\nNothing has landed yet. Next: `lake demo`, or `lake seed` and `lake extract`.",
+            as_typed(
+                "\nNothing has landed yet. Next: `lake demo`, or `lake seed` and `lake extract`."
+            ),
             markup=False,
         )
         return
@@ -152,7 +155,7 @@ def _head(found: "Status") -> dict[str, str]:
         from lakehouse.publishing.held_back import name_nodes
 
         named = name_nodes(found.held_back.nodes, _SHOWN_NODES)
-        lines["Held back"] = (
-            f"{age_text(found.held_back.at)} by {named}. Next: mend them and run `lake build`"
+        lines["Held back"] = f"{age_text(found.held_back.at)} by {named}. " + as_typed(
+            "Next: mend them and run `lake build`"
         )
     return lines

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from lakehouse.cli.here import as_typed
 from lakehouse.cli.output import (
     age_text,
     bytes_text,
@@ -79,7 +80,9 @@ def rollback(
 
     now = roll_back(load_settings(), version)
     typer.echo(f"Readers now see version {now.id}, published {moment_text(now.published_at)} UTC.")
-    typer.echo("The next build with new content publishes again; see also `lake versions`.")
+    typer.echo(
+        as_typed("The next build with new content publishes again; see also `lake versions`.")
+    )
 
 
 def sql(
