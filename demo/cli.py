@@ -41,13 +41,14 @@ def demo(
     scale: Annotated[
         float, typer.Option(min=0.001, help="Size of new data; 1 is 40,000 transactions.")
     ] = 1.0,
-    seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 42,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same data.")] = 42,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
-    """Go the whole way once, from source to warehouse.
+    """Run everything once, from source to warehouse.
 
-    Source, raw, tests, published warehouse, and all of it for the next day. Run
-    again, it takes what is there and lets another business day pass.
+    Fills a shop, extracts it, builds, tests and publishes; then the same for the
+    changes of the next day. Run again, it keeps what is there and lets another
+    business day pass.
     """
     from demo.run import run_demo
     from demo.summary import summarize
@@ -65,17 +66,23 @@ def demo(
 
 def seed(
     seed: Annotated[int, typer.Option(help="The same seed gives the same rows.")] = 42,
-    scale: Annotated[float, typer.Option(help="1 is 5,000 customers, 40,000 sales.")] = 1.0,
+    scale: Annotated[
+        float, typer.Option(help="Size; 1 is 5,000 customers and 40,000 sales.")
+    ] = 1.0,
     until: Annotated[
         datetime | None,
-        typer.Option(formats=["%Y-%m-%d"], help="End of the two years of history; else today."),
+        typer.Option(
+            formats=["%Y-%m-%d"],
+            metavar="DATE",
+            help="Last day of the two years of history; without it, today.",
+        ),
     ] = None,
     reset: Annotated[
         bool, typer.Option("--reset", help="Drop the shop and all its rows first.")
     ] = False,
     as_json: _AsJson = False,
 ) -> None:
-    """Make the demo's shop in PostgreSQL and fill it."""
+    """Create the demo's shop in PostgreSQL and fill it."""
     from demo.postgres.embedded import SUPERUSER, source_dsn
     from demo.shop import seed as seed_shop
 
@@ -92,12 +99,13 @@ def seed(
 
 
 def simulate_day(
-    seed: Annotated[int, typer.Option(help="Decides what happens on the day.")] = 42,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same day.")] = 42,
     as_json: _AsJson = False,
 ) -> None:
     """Let a business day pass in the demo's shop.
 
-    New customers and sales, changes, corrections, a few deletes, rows that arrive late.
+    It brings new customers and sales, changes, corrections, a few deletes and
+    rows that arrive late.
     """
     from demo.postgres.embedded import SUPERUSER, source_dsn
     from demo.shop import simulate_day as live_a_day

@@ -23,12 +23,12 @@ def register(app: typer.Typer) -> None:
 
 def ui(
     port: Annotated[
-        int, typer.Option(envvar="LAKE_UI_PORT", min=1, max=65535, help="Port on the loopback.")
+        int, typer.Option(envvar="LAKE_UI_PORT", min=1, max=65535, help="Port on 127.0.0.1.")
     ] = 3000,
 ) -> None:
-    """Open the Dagster UI on the loopback.
+    """Start the Dagster UI on this machine.
 
-    One graph of raw tables, models, tests and the published warehouse. Runs and
+    It shows one graph of raw tables, models, tests and the published warehouse. Runs and
     schedules are kept in data/dagster. Ctrl-C stops everything. If the UI of this
     project is open already, its address is shown.
     """

@@ -23,7 +23,7 @@ def register(app: typer.Typer) -> None:
 def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Check that what is needed is there and fits.
+    """Check that everything needed is there and works.
 
     Exits with 1 when there is a problem.
     """

@@ -92,9 +92,11 @@ def print_sources(console: "Console", sources: "Sequence[SourceTable]") -> None:
         rows,
         has_total=len(sources) > 1,
     )
-    new = "\n         + new (landed since what is published was built)" if has_unpublished else ""
+    notes = "\n         + new (landed since what is published was built)" if has_unpublished else ""
+    if any(table.earlier_rows and table.quarantined_rows is None for table in sources):
+        notes += "\n- under quarantined: what was rejected is among the earlier rows"
     console.print(
-        f"raw rows = current + quarantined + earlier (older versions, repeats, deletions){new}",
+        f"raw rows = current + quarantined + earlier (older versions, repeats, deletions){notes}",
         markup=False,
     )
 

@@ -69,10 +69,11 @@ def versions(
 
 def rollback(
     version: Annotated[
-        str | None, typer.Argument(help="Version, or a part that only one has; else the one before")
+        str | None,
+        typer.Argument(help="Its id or a part that only one has; without it, the one before"),
     ] = None,
 ) -> None:
-    """Show readers an earlier version.
+    """Show readers an earlier version of the warehouse.
 
     Sessions that are open keep the version they have.
     """
@@ -87,7 +88,8 @@ def rollback(
 
 def sql(
     query: Annotated[
-        str | None, typer.Argument(help="SQL, or a dot command of the client; else a prompt")
+        str | None,
+        typer.Argument(help="SQL or a dot command such as .tables; without it, a prompt"),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
