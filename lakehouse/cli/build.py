@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from lakehouse.cli.here import as_typed
 from lakehouse.cli.output import WIDTH, bytes_text, examples, seconds_text
 from lakehouse.errors import LakeError
 from lakehouse.settings import Settings, load_settings
@@ -123,7 +124,7 @@ def _red(results: "RunResults") -> list[str]:
 
 def _line(label: str, text: str) -> None:
     lines = textwrap.wrap(
-        text,
+        as_typed(text),
         shutil.get_terminal_size((WIDTH, 0)).columns - _LABEL_WIDTH,
         break_long_words=False,
         break_on_hyphens=False,
