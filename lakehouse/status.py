@@ -28,12 +28,15 @@ class SourceTable:
 
     Attributes:
         commits: Raw commits.
-        raw_rows: Rows in them, repeats and tombstones included.
+        raw_rows: Rows in them, repeats and tombstones included. They are the sum of the clean, the
+            quarantined, the earlier and the unpublished rows.
         watermark: Exact cursor text up to which raw is complete; None before the first.
         extracted_at: Clock of the newest commit's snapshot (UTC); None without a commit.
         unpublished_commits: Commits that the published version has not seen.
-        staging_rows: Rows of its staging table in the published version; None if not there.
-        quarantine_rows: Likewise of its quarantine table.
+        unpublished_rows: Rows in them.
+        clean_rows: Rows of the published version that are current and break no rule; None if the
+            table is not in it.
+        quarantined_rows: Its current rows that break a rule; None likewise.
     """
 
     source: str
@@ -43,13 +46,22 @@ class SourceTable:
     watermark: str | None
     extracted_at: datetime | None
     unpublished_commits: int
-    staging_rows: int | None
-    quarantine_rows: int | None
+    unpublished_rows: int
+    clean_rows: int | None
+    quarantined_rows: int | None
 
     @property
     def name(self) -> str:
         """Source and table."""
         return f"{self.source}.{self.table}"
+
+    @property
+    def earlier_rows(self) -> int | None:
+        """Published raw rows that are not current: repeats, older versions, deletions."""
+        if self.clean_rows is None:
+            return None
+        current = self.clean_rows + (self.quarantined_rows or 0)
+        return self.raw_rows - self.unpublished_rows - current
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +97,14 @@ class _Commit:
     extracted_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class _Accepted:
+    """What a version holds of a source table: rows that break no rule, and rows that do."""
+
+    clean: int | None
+    quarantined: int | None
+
+
 _Commits = Mapping[tuple[str, str, str], _Commit]
 
 
@@ -113,16 +133,16 @@ def _source(table: RawTable, rows: Mapping[str, int], published: _Commits) -> So
     """Opens only the commits that the version does not describe: there may be thousands."""
     paths = table.commits()
     commits: list[_Commit] = []
-    unpublished = 0
+    unpublished: list[_Commit] = []
     for path in paths:
         known = published.get((table.source, table.table, path.stem))
         if known is None:
             info = table.read(path)
             known = _Commit(info.rows, info.watermark_after, info.extracted_at)
-            unpublished += 1
+            unpublished.append(known)
         commits.append(known)
     marks = [commit.watermark for commit in commits if commit.watermark is not None]
-    model = f"{table.source}__{table.table}"
+    accepted = _accepted(rows, table)
     return SourceTable(
         source=table.source,
         table=table.table,
@@ -130,9 +150,24 @@ def _source(table: RawTable, rows: Mapping[str, int], published: _Commits) -> So
         raw_rows=sum(commit.rows for commit in commits),
         watermark=marks[-1] if marks else None,
         extracted_at=commits[-1].extracted_at if commits else None,
-        unpublished_commits=unpublished,
-        staging_rows=rows.get(f"staging.stg_{model}"),
-        quarantine_rows=rows.get(f"quarantine.quarantine_{model}"),
+        unpublished_commits=len(unpublished),
+        unpublished_rows=sum(commit.rows for commit in unpublished),
+        clean_rows=accepted.clean,
+        quarantined_rows=accepted.quarantined,
+    )
+
+
+def _accepted(rows: Mapping[str, int], table: RawTable) -> _Accepted:
+    """The one place that knows where the dbt project keeps the rows of a source table.
+
+    Args:
+        rows: ``schema.table`` to rows of the published version.
+        table: The source table.
+    """
+    model = f"{table.source}__{table.table}"
+    return _Accepted(
+        clean=rows.get(f"staging.stg_{model}"),
+        quarantined=rows.get(f"quarantine.quarantine_{model}"),
     )
 
 

@@ -67,24 +67,36 @@ def build_raw_assets(settings: Settings, tables: Sequence[TableSpec]) -> dg.Asse
 
 
 def external_raw_assets(graph: DbtGraph, extracted: Collection[dg.AssetKey]) -> list[dg.AssetSpec]:
-    """The raw tables that dbt reads and no operation here writes: `lake stream run` lands streams.
+    """The raw tables that dbt reads and no operation here writes.
 
-    They are shown upstream of their models and cannot be materialized.
+    Those of the source ``stream`` are landed by `lake stream run`. Of any other nothing here knows
+    who lands it: it may be missing from ``ingest/sources.yml``. They are shown upstream of their
+    models and cannot be materialized.
 
     Args:
         graph: The dbt project.
         extracted: The raw tables that have an operation.
     """
-    return [
-        dg.AssetSpec(
-            key,
-            group_name="raw",
-            kinds={"kafka", "parquet"},
-            description=f"{graph.node(unique_id)['description']} `lake stream run` lands them.",
+    specs = []
+    for unique_id, key in graph.sources.items():
+        if key in extracted:
+            continue
+        source = graph.node(unique_id)
+        is_stream = source["source_name"] == "stream"
+        landed = (
+            "`lake stream run` lands them."
+            if is_stream
+            else "Nothing here lands it: it is not listed in `ingest/sources.yml`."
         )
-        for unique_id, key in graph.sources.items()
-        if key not in extracted
-    ]
+        specs.append(
+            dg.AssetSpec(
+                key,
+                group_name="raw",
+                kinds={"kafka", "parquet"} if is_stream else {"parquet"},
+                description=f"{source['description']} {landed}".strip(),
+            )
+        )
+    return specs
 
 
 def describe(settings: Settings, table: TableSpec, report: ExtractReport) -> dict[str, Any]:

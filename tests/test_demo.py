@@ -88,7 +88,7 @@ def assert_true(clone: Path, summary: dict[str, Any]) -> None:
                 "select arg_max(watermark_after, batch_id) from lake.commits"
                 f" where table_name = '{source['table']}' and watermark_after is not null"
             )
-            assert (source["staging_rows"], source["quarantine_rows"]) == (staged, refused)
+            assert (source["clean_rows"], source["quarantined_rows"]) == (staged, refused)
             assert source["raw_rows"] == landed
             assert source["watermark"] == mark
             assert source["unpublished_commits"] == 0

@@ -6,11 +6,7 @@ from pathlib import Path
 import pytest
 from support.stream.declared import declare_streams
 
-<<<<<<<< HEAD:tests/demo/test_stream.py
-from demo import DemoContext, stream
-========
 from demo import DemoContext, stream_steps
->>>>>>>> heads/ingest:tests/demo/test_stream_steps.py
 from lakehouse.settings import Settings
 
 
@@ -24,11 +20,7 @@ def test_ten_minutes_of_readings_land_in_seconds(
         context = DemoContext(
             settings=Settings(root=tmp_path), scale=1.0, seed=1, resources=resources
         )
-<<<<<<<< HEAD:tests/demo/test_stream.py
-        said = [step.run(context) for step in stream.steps()]
-========
         said = [step.run(context) for step in stream_steps.steps()]
->>>>>>>> heads/ingest:tests/demo/test_stream_steps.py
     assert "in-process broker" in said[0]
     assert said[2].endswith(" 60 minutes final")
 
@@ -43,11 +35,7 @@ def test_a_demo_that_fails_leaves_no_process(
         context = DemoContext(
             settings=Settings(root=tmp_path), scale=1.0, seed=1, resources=resources
         )
-<<<<<<<< HEAD:tests/demo/test_stream.py
-        running = stream._Running()
-========
         running = stream_steps._Running()
->>>>>>>> heads/ingest:tests/demo/test_stream_steps.py
         running.start(context)
         process = running._process
         assert process is not None

@@ -11,7 +11,7 @@ from ingest.sources import load_sources
 from lakehouse.settings import Settings
 from orchestration.dbt_graph import DbtGraph, build_graph, is_blocking
 from orchestration.definitions import build_definitions
-from orchestration.raw_assets import raw_key
+from orchestration.raw_assets import external_raw_assets, raw_key
 from streaming.landing import SOURCE
 
 STREAM_TABLES = {
@@ -170,3 +170,12 @@ def test_tests_without_an_attached_table_find_one() -> None:
         "of_macros": "last",
         "named": "first",
     }
+
+
+def test_only_the_streams_tables_are_said_to_come_from_kafka(graph: DbtGraph) -> None:
+    """A source that is missing from ingest/sources.yml is nobody's here, and not Kafka's."""
+    external = {spec.key: spec for spec in external_raw_assets(graph, extracted=())}
+    assert {key for key, spec in external.items() if "kafka" in spec.kinds} == STREAM_KEYS
+    unlisted = external[dg.AssetKey(["raw", "shop", "customers"])]
+    assert "not listed in `ingest/sources.yml`" in str(unlisted.description)
+    assert "stream" not in str(unlisted.description)

@@ -106,6 +106,9 @@ def test_nothing_new_says_so(first: Run, tiny: Tiny, instance: dg.DagsterInstanc
     assert sorted(tiny.settings.raw_dir.rglob("*")) == before
     (version,) = list_versions(tiny.settings)
     assert metadata(again, "published_warehouse")["version"] == version.id
+    checks = {check.check_name for check in again.get_asset_check_evaluations()}
+    assert checks, "data tests run each time"
+    assert "one_is_one" not in checks, "a unit test proves code, and that is the same"
 
 
 @pytest.mark.slow
