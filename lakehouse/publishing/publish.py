@@ -13,14 +13,13 @@ from lakehouse.files import fsync_file, replace_atomically
 from lakehouse.locks import file_lock
 from lakehouse.publishing.content import (
     CURRENT_BUILD,
-    Relation,
     consumed_commits,
     copy_relations,
-    find_relations,
     same_content,
 )
 from lakehouse.publishing.held_back import held_back_file, name_nodes, write_held_back
 from lakehouse.publishing.ledger import Blocker
+from lakehouse.publishing.relations import Relation, find_relations, literal
 from lakehouse.publishing.versions import (
     READ_ONLY,
     current_path,
@@ -53,18 +52,19 @@ def publish(
     tables: Sequence[tuple[str, str]],
     invocation_id: str,
 ) -> Outcome:
-    """Publish the public tables of the build file as a new version, if anything changed.
+    """Publish what is public in the build file as a new version, if anything changed.
 
     Args:
         connection: The build file, with no transaction open.
         settings: The project.
         schemas: The public schemas; each exists in a version even when it has no table.
-        tables: Pairs of schema and name of what the dbt project publishes; leftovers of removed
-            models are not among them and so disappear.
+        tables: Pairs of schema and name of the tables and views that the dbt project publishes;
+            leftovers of removed models are not among them and so disappear.
         invocation_id: The dbt run, recorded in the version.
 
     Raises:
-        OSError, duckdb.Error: The copy failed; readers keep the version they have.
+        LakeError: A table or view cannot be copied; readers keep the version they have.
+        OSError, duckdb.Error: Likewise, when the file cannot be written.
     """
     settings.versions_dir.mkdir(parents=True, exist_ok=True)
     held_back_file(settings).unlink(missing_ok=True)
@@ -116,7 +116,7 @@ def _is_unchanged(
     New raw commits mean a new version without looking further: hashing every row as well as
     copying it would cost a tenth of the copy, and an unchanged input is the only case to catch.
     """
-    connection.execute(f"attach '{_quoted(newest)}' as newest (read_only)")
+    connection.execute(f"attach {literal(newest)} as newest (read_only)")
     try:
         return consumed_commits(connection, CURRENT_BUILD) == consumed_commits(
             connection, "newest"
@@ -145,7 +145,3 @@ def _remove_unfinished(settings: Settings) -> None:
     ]
     for path in leftovers:
         path.unlink(missing_ok=True)
-
-
-def _quoted(path: Path) -> str:
-    return str(path).replace("'", "''")
