@@ -7,6 +7,7 @@ comparing rows.
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from graphlib import TopologicalSorter
 from typing import TYPE_CHECKING
 
 from lakehouse.errors import LakeError
@@ -27,12 +28,14 @@ class Relation:
         name: Its name.
         parts: Columns and constraints as they stand in ``create table``.
         comments: ``comment on`` statements for it and its columns.
+        references: Tables of its schema that its foreign keys point at.
     """
 
     schema: str
     name: str
     parts: tuple[str, ...]
     comments: tuple[str, ...]
+    references: frozenset[str]
 
     @property
     def quoted(self) -> str:
@@ -48,7 +51,7 @@ class Relation:
 def find_relations(
     connection: "duckdb.DuckDBPyConnection", database: str, names: Sequence[Name] | None = None
 ) -> list[Relation]:
-    """Look up tables and views, in a fixed order.
+    """Look up tables and views, in a fixed order in which each comes after what it points at.
 
     Args:
         connection: A connection that has the database attached.
@@ -85,9 +88,11 @@ def find_relations(
             for column, _, text in of_table
             if text is not None and column in parts
         ]
-        parts_and_keys = (*parts.values(), *constraints.get((schema, name), ()))
-        relations.append(Relation(schema, name, parts_and_keys, tuple(comments)))
-    return relations
+        keys, references = constraints.get((schema, name), ([], set()))
+        relations.append(
+            Relation(schema, name, (*parts.values(), *keys), tuple(comments), frozenset(references))
+        )
+    return _after_what_they_reference(relations)
 
 
 @contextmanager
@@ -105,7 +110,7 @@ def blaming(schema: str, name: str) -> Iterator[None]:
         cause = str(error).splitlines()[0]
         raise LakeError(
             f"{schema}.{name} cannot be copied into a version ({cause}), so nothing is published",
-            "mend its model, then run `lake build`",
+            "mend the cause, then run `lake build`",
         ) from error
 
 
@@ -151,15 +156,33 @@ def _columns_of_view(
     return {row[0]: f"{identifier(row[0])} {row[1]}" for row in described}
 
 
-def _constraints(connection: "duckdb.DuckDBPyConnection", database: str) -> dict[Name, list[str]]:
-    found: dict[Name, list[str]] = {}
-    for schema, table, text in connection.execute(
-        "select schema_name, table_name, constraint_text from duckdb_constraints()"
+def _constraints(
+    connection: "duckdb.DuckDBPyConnection", database: str
+) -> dict[Name, tuple[list[str], set[str]]]:
+    """The constraints of each table, and the tables that its foreign keys point at."""
+    found: dict[Name, tuple[list[str], set[str]]] = {}
+    for schema, table, text, referenced in connection.execute(
+        "select schema_name, table_name, constraint_text, referenced_table"
+        " from duckdb_constraints()"
         " where database_name = ? and constraint_type <> 'NOT NULL' order by all",
         [database],
     ).fetchall():
-        found.setdefault((schema, table), []).append(text)
+        texts, references = found.setdefault((schema, table), ([], set()))
+        texts.append(text)
+        if referenced is not None:
+            references.add(referenced)  # DuckDB's foreign keys stay within one schema
     return found
+
+
+def _after_what_they_reference(relations: Sequence[Relation]) -> list[Relation]:
+    by_name = {(r.schema, r.name): r for r in relations}
+    graph = TopologicalSorter(
+        {
+            (r.schema, r.name): sorted((r.schema, other) for other in r.references - {r.name})
+            for r in relations
+        }
+    )
+    return [by_name[name] for name in graph.static_order() if name in by_name]
 
 
 def _comment(kind: str, target: str, text: str) -> str:

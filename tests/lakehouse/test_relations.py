@@ -4,10 +4,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import duckdb
-from support.builds import build_file
+import pytest
+from support.builds import build_file, publish_build, published_build
 from support.tiny_project import Tiny
 
-from lakehouse.publishing import current_version, open_published
+from lakehouse.errors import LakeError
+from lakehouse.publishing import current_version, list_versions, open_published
 from lakehouse.publishing.publish import Outcome, publish
 from lakehouse.settings import Settings
 
@@ -83,3 +85,40 @@ def test_a_view_that_dbt_built_reaches_readers(tiny: Tiny) -> None:
     tiny.dbt("build")
     assert current_version(tiny.settings).rows == {"marts.bystander": 1, "marts.members": 1}
     assert "nothing new to publish" in tiny.dbt("build")
+
+
+def test_keys_that_point_at_a_table_of_a_later_name_are_published(settings: Settings) -> None:
+    with build_file(settings) as connection:
+        connection.execute(
+            "create schema marts;"
+            "create table marts.z (id int primary key, n varchar default 'none' check (n <> ''));"
+            "create table marts.m (id int primary key, z int references marts.z (id));"
+            "create table marts.a (m int references marts.m (id), z int references marts.z (id));"
+            "insert into marts.z (id) select range from range(3000);"
+            "insert into marts.m select range, range from range(3000);"
+            "insert into marts.a select range, range from range(3000)"
+        )
+        tables = [("marts", name) for name in "amz"]
+        first = publish_tables(connection, settings, tables)
+        assert publish_tables(connection, settings, tables).version == first.version
+    keys = "select count(*) from duckdb_constraints() where constraint_type = 'FOREIGN KEY'"
+    assert ask(settings, keys) == [(3,)]
+    assert sum(list_versions(settings)[0].rows.values()) == 9000
+
+
+def test_a_table_that_cannot_be_copied_is_named_with_its_cause(settings: Settings) -> None:
+    publish_build(settings, 1)
+    with build_file(settings) as connection:
+        connection.execute(
+            "create view marts.broken as select 1 / (id - id) as x, error('it broke')"
+            " as y from marts.numbers"
+        )
+        with pytest.raises(LakeError, match=r"marts\.broken .*it broke.*Next: "):
+            publish_tables(connection, settings, [("marts", "broken"), ("marts", "numbers")])
+        connection.execute("create table marts.p (i int primary key)")
+        connection.execute("create table marts.c (i int references marts.p (i))")
+        with pytest.raises(LakeError, match=r"marts\.c .*p does not exist"):
+            publish_tables(connection, settings, [("marts", "c"), ("marts", "numbers")])
+    assert published_build(settings) == 1
+    publish_build(settings, 2)
+    assert published_build(settings) == 2
