@@ -18,8 +18,8 @@ from lakehouse.dbt.run import progress_of, run_dbt
 from lakehouse.doctor import quick_checks, run_checks
 from lakehouse.errors import LakeError
 from lakehouse.progress import Advance, progress
+from lakehouse.publishing import current_id
 from lakehouse.publishing.held_back import name_nodes, read_held_back
-from lakehouse.publishing.versions import current_path
 from lakehouse.settings import Settings
 
 _SHOWN_ERRORS = 5
@@ -68,7 +68,7 @@ class _Runner:
         self.tell(done)
 
     def build(self, context: DemoContext) -> str:
-        before, last = current_path(context.settings), read_run_results(context.settings)
+        before, last = current_id(context.settings), read_run_results(context.settings)
         code = _logged_dbt(context.settings, self.log, self.say)
         results = read_run_results(context.settings)
         if results is not None and last is not None and results.invocation_id == last.invocation_id:
@@ -77,7 +77,7 @@ class _Runner:
             raise _build_error(results, self.log)
         self.builds.append(results)
         _refuse_held_back(context.settings)
-        published = current_path(context.settings)
+        published = current_id(context.settings)
         verb = "still published" if published == before else "published"
         return f"{results.tests_passed} tests passed, {verb}"
 
@@ -120,7 +120,7 @@ def run_demo(
             if step.before == "first build":
                 runner.do(step.name, step.run)
         # With a version to compare with, the build below shows the same and saves one.
-        if current_path(settings) is None:
+        if current_id(settings) is None:
             runner.do("Build, test and publish", runner.build)
         for step in steps:
             if step.before == "second build":

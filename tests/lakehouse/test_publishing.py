@@ -180,7 +180,7 @@ def test_a_full_disk_during_the_copy_leaves_readers_with_their_version(
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("lakehouse.publishing.publish.fsync_file", full)
+        patch.setattr("lakehouse.publishing.publish.replace_atomically", full)
         with pytest.raises(OSError, match="No space"):
             publish_build(settings, 2)
     assert published_build(settings) == 1
@@ -226,7 +226,7 @@ def test_a_publish_that_died_before_readers_saw_it_is_shown_by_the_next_build(
         raise SystemExit
 
     with monkeypatch.context() as patch:
-        patch.setattr("lakehouse.publishing.publish.point_readers_at", dies)
+        patch.setattr("lakehouse.publishing.publish.show", dies)
         with pytest.raises(SystemExit):
             publish_build(settings, 2)
     assert published_build(settings) == 1
