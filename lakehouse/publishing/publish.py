@@ -73,7 +73,9 @@ def publish(
         remove_unfinished(settings)
         newest = next(iter(version_paths(settings)), None)
         if newest is not None and _is_unchanged(connection, newest, relations):
-            return _keep(settings, newest)
+            outcome = _keep(settings, newest)
+            remove_surplus(settings)
+            return outcome
         version = version_path(settings, new_batch_id(newest.stem if newest else None))
         unfinished = version.with_name(f".{version.stem}.tmp")
         copy_relations(

@@ -7,6 +7,8 @@ Here belongs the order of renames and notes, so that a crash between any two lea
 import json
 import os
 import shutil
+import time
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -19,11 +21,14 @@ from lakehouse.publishing.versions import (
     current_id,
     current_version,
     find_version,
+    version_path,
     version_paths,
 )
 from lakehouse.settings import Settings
 
 READ_ONLY = 0o444
+_OPENING_SECONDS = 60.0
+"""So long after readers were shown another version somebody may still be opening the old one."""
 
 
 def publish_lock(settings: Settings) -> Path:
@@ -82,8 +87,12 @@ def show(settings: Settings, version: Path) -> None:
     published = settings.published_file
     # DuckDB would replay a write-ahead log that lies beside a file of this name into it.
     published.with_name(published.name + ".wal").unlink(missing_ok=True)
-    if _readable_id(settings) == version.stem:
+    left = _readable_id(settings)
+    if left == version.stem:
         return
+    if left is not None:
+        with suppress(FileNotFoundError):
+            os.utime(version_path(settings, left))  # see remove_surplus
     temporary = published.with_name(f".{published.name}.{version.stem}.tmp")
     temporary.unlink(missing_ok=True)
     try:
@@ -96,13 +105,22 @@ def show(settings: Settings, version: Path) -> None:
 
 
 def remove_surplus(settings: Settings) -> list[Path]:
-    """Remove versions beyond the number to keep; never the current one.
+    """Remove versions beyond the number to keep; never one that somebody may be opening.
+
+    That is the current one, and one that readers were shown a moment ago: who asked for the
+    current version opens it by its own name. Its time of change is that of its making, or of the
+    last time that readers left it.
 
     Returns:
         The removed files. A reader that has one open keeps it until it closes.
     """
     current = _readable_id(settings)
-    surplus = [p for p in version_paths(settings)[settings.keep_versions :] if p.stem != current]
+    moment_ago = time.time() - _OPENING_SECONDS
+    surplus = [
+        path
+        for path in version_paths(settings)[settings.keep_versions :]
+        if path.stem != current and path.stat().st_mtime < moment_ago
+    ]
     for path in surplus:
         path.unlink()
     if surplus:

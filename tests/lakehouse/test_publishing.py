@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from support.builds import (
+    an_hour_later,
     build_file,
     leftovers,
     publish_build,
@@ -101,6 +102,7 @@ def test_versions_beyond_the_number_to_keep_are_removed_but_not_from_under_a_rea
     with open_published(settings) as reader:
         for number in range(2, 7):
             publish_build(settings, number)
+            an_hour_later(settings)
         assert reader.execute("select count(*) from marts.twins").fetchone() == (1001,)
     versions = list_versions(settings)
     assert len(versions) == settings.keep_versions

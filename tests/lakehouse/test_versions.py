@@ -3,15 +3,42 @@
 import os
 import shutil
 import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import duckdb
 import pytest
-from support.builds import publish_build, published_build, seen_build
+from support.builds import an_hour_later, leftovers, publish_build, published_build, seen_build
 
-from lakehouse.publishing import current_version, list_versions, rollback
+from lakehouse.publishing import current_version, find_version, list_versions, rollback
 from lakehouse.settings import Settings
 from lakehouse.status import collect
+
+TESTS = Path(__file__).parents[1]
+
+READER = """
+import sys, pathlib
+from lakehouse.publishing import current_version, find_version, list_versions, open_published
+from lakehouse.settings import Settings
+from lakehouse.status import collect
+import duckdb
+settings, stop = Settings(root=pathlib.Path(sys.argv[1])), pathlib.Path(sys.argv[2])
+reads, errors = 0, []
+while not stop.exists():
+    reads += 1
+    try:
+        with open_published(settings) as connection:
+            connection.execute('select count(*) from marts.twins').fetchone()
+        version = current_version(settings)
+        with duckdb.connect(str(find_version(settings, version.id)), read_only=True):
+            pass
+        assert collect(settings).published
+        assert list_versions(settings)
+    except Exception as error:
+        errors.append(repr(error)[:300])
+print(reads, len(errors), errors[:3])
+"""
 
 
 def without_links(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -59,3 +86,49 @@ def test_without_hard_links_a_session_on_the_published_name_does_not_hide_the_ne
         newest = publish_build(settings, 2).version
         assert current_version(settings).id == newest
         assert published_build(settings) == 2
+
+
+def test_with_one_version_to_keep_nobody_who_is_opening_it_loses_it(
+    settings: Settings, tmp_path: Path
+) -> None:
+    one = replace(settings, keep_versions=1)
+    publish_build(one, 0)
+    stop = tmp_path / "stop"
+    command = [sys.executable, "-c", READER, str(one.root), str(stop)]
+    readers = [
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        for _ in range(3)
+    ]
+    for number in range(1, 31):
+        publish_build(one, number)
+        an_hour_later(one, but_for=6)
+    stop.touch()
+    for reader in readers:
+        output, _ = reader.communicate(timeout=60)
+        reads, errors, said = output.split(maxsplit=2)
+        assert int(reads) > 0, output
+        assert int(errors) == 0, said
+    assert len(list_versions(one)) < 10
+
+
+def test_what_nobody_can_be_opening_any_more_is_removed_also_by_an_idle_build(
+    settings: Settings,
+) -> None:
+    one = replace(settings, keep_versions=1)
+    first = publish_build(one, 1).version
+    second = publish_build(one, 2).version
+    assert [v.id for v in list_versions(one)] == [second, first]
+    an_hour_later(one)
+    publish_build(one, 2)
+    assert [v.id for v in list_versions(one)] == [second]
+    an_hour_later(one)
+    publish_build(one, 3)
+    rollback(one)
+    an_hour_later(one)
+    third = list_versions(one)[0].id
+    fourth = publish_build(one, 4).version
+    assert [v.id for v in list_versions(one)] == [fourth, second], "readers have just left it"
+    assert third is not None
+    with pytest.raises(Exception, match="no version"):
+        find_version(one, third)
+    assert leftovers(one) == []
