@@ -61,8 +61,6 @@ def copy_relations(
             connection.rollback()
             raise
         connection.commit()
-        # Detaching would do it, too, and would say nothing when it cannot.
-        connection.execute("checkpoint publication")
     finally:
         connection.execute(f"use {CURRENT_BUILD}")
         connection.execute("detach publication")

@@ -116,7 +116,12 @@ def _is_unchanged(
     New raw commits mean a new version without looking further: hashing every row as well as
     copying it would cost a tenth of the copy, and an unchanged input is the only case to catch.
     """
-    connection.execute(f"attach {literal(newest)} as newest (read_only)")
+    import duckdb
+
+    try:
+        connection.execute(f"attach {literal(newest)} as newest (read_only)")
+    except duckdb.Error:
+        return False  # a damaged version is replaced, not an obstacle
     try:
         return consumed_commits(connection, CURRENT_BUILD) == consumed_commits(
             connection, "newest"

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from lakehouse.files import fsync_dir, replace_atomically, write_text_atomically
 from lakehouse.locks import file_lock
+from lakehouse.publishing.held_back import held_back_file
 from lakehouse.publishing.versions import (
     DamagedVersionError,
     NoVersionError,
@@ -133,6 +134,7 @@ def remove_unfinished(settings: Settings) -> None:
     for folder, pattern in (
         (settings.versions_dir, ".*.tmp*"),
         (settings.warehouse_dir, f".{settings.published_file.name}.*.tmp"),
+        (settings.build_dir, f".{held_back_file(settings).name}.*.tmp"),
     ):
         for path in folder.glob(pattern):
             path.unlink(missing_ok=True)

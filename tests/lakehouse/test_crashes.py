@@ -86,6 +86,7 @@ CASES = [
     pytest.param(nothing, publish_three, {2, 3}, 3, id="publish"),
     pytest.param(go_back, publish_three, {1, 3}, 3, id="publish while rolled back"),
     pytest.param(hold_back, publish_three, {2, 3}, 3, id="publish what was held back"),
+    pytest.param(nothing, hold_back, {2}, 2, id="hold back"),
     pytest.param(nothing, go_back, {1, 2}, None, id="roll back"),
     pytest.param(go_back, go_back, {0, 1}, None, id="roll back further"),
     pytest.param(go_back, go_forward, {1, 2}, None, id="roll forward"),

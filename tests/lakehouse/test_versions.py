@@ -88,6 +88,25 @@ def test_without_hard_links_a_session_on_the_published_name_does_not_hide_the_ne
         assert published_build(settings) == 2
 
 
+@pytest.mark.parametrize("links", [True, False])
+def test_a_published_file_that_was_damaged_is_named_and_replaced(
+    settings: Settings, links: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not links:
+        without_links(monkeypatch)
+    publish_build(settings, 1)
+    publish_build(settings, 2)
+    settings.published_file.chmod(0o644)
+    with settings.published_file.open("r+b") as file:
+        file.write(bytes(100))
+    with pytest.raises(Exception, match=r"cannot be read.*Next: "):
+        current_version(settings)
+    rollback(settings)
+    assert seen_build(settings) == published_build(settings) == (1 if links else 2)
+    publish_build(settings, 3)
+    assert seen_build(settings) == published_build(settings) == 3
+
+
 def test_with_one_version_to_keep_nobody_who_is_opening_it_loses_it(
     settings: Settings, tmp_path: Path
 ) -> None:
