@@ -1,4 +1,4 @@
-"""Turning a green build into a version: copy, freeze, point readers at it.
+"""Turning a green build into a version: copy it, name it, show it to readers.
 
 Here belongs the order of these steps, so that a crash between any two leaves readers with a whole
 version. Here does not belong whether a build is green: that is the ledger's word.
@@ -120,14 +120,15 @@ def _is_unchanged(
 
     try:
         connection.execute(f"attach {literal(newest)} as newest (read_only)")
+        try:
+            return consumed_commits(connection, CURRENT_BUILD) == consumed_commits(
+                connection, "newest"
+            ) and same_content(connection, relations)
+        finally:
+            connection.execute("detach newest")
     except duckdb.Error:
-        return False  # a damaged version is replaced, not an obstacle
-    try:
-        return consumed_commits(connection, CURRENT_BUILD) == consumed_commits(
-            connection, "newest"
-        ) and same_content(connection, relations)
-    finally:
-        connection.execute("detach newest")
+        # A damaged version is replaced; what is wrong in the build fails by name in the copy.
+        return False
 
 
 def _keep(settings: Settings, newest: Path) -> Outcome:

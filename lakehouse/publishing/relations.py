@@ -61,6 +61,7 @@ def find_relations(
     Raises:
         LakeError: A view cannot be read.
     """
+    wanted = None if names is None else set(names)
     found = [
         (schema, name, is_view, comment)
         for schema, name, is_view, comment in connection.execute(
@@ -70,7 +71,7 @@ def find_relations(
             " where database_name = $1 and not temporary and not internal order by all",
             [database],
         ).fetchall()
-        if (schema != "lake" if names is None else (schema, name) in names)
+        if (schema != "lake" if wanted is None else (schema, name) in wanted)
     ]
     columns = _columns(connection, database)
     constraints = _constraints(connection, database)

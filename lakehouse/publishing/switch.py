@@ -43,8 +43,8 @@ def is_rolled_back(settings: Settings) -> bool:
     The note of a rollback names the version that was the newest then. It says nothing any more
     when there is a newer one, so nobody needs to remove it.
     """
-    newest = next(iter(version_paths(settings)), None)
-    if newest is None or _readable_id(settings) == newest.stem:
+    newest, current = next(iter(version_paths(settings)), None), _readable_id(settings)
+    if newest is None or current in (None, newest.stem):
         return False
     try:
         note = json.loads(_rollback_note(settings).read_text(encoding="utf-8"))
@@ -92,7 +92,7 @@ def show(settings: Settings, version: Path) -> None:
     if left == version.stem:
         return
     if left is not None:
-        with suppress(FileNotFoundError):
+        with suppress(OSError):  # it has gone, or is somebody else's
             os.utime(version_path(settings, left))  # see remove_surplus
     temporary = published.with_name(f".{published.name}.{version.stem}.tmp")
     temporary.unlink(missing_ok=True)

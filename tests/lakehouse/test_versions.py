@@ -12,10 +12,14 @@ import pytest
 from support.builds import an_hour_later, leftovers, publish_build, published_build, seen_build
 
 from lakehouse.publishing import current_version, find_version, list_versions, rollback
+from lakehouse.publishing.versions import version_path
 from lakehouse.settings import Settings
 from lakehouse.status import collect
 
 TESTS = Path(__file__).parents[1]
+
+HEADER, BLOCK = 3 * 4096, 256 * 1024
+"""Sizes in a DuckDB file."""
 
 READER = """
 import sys, pathlib
@@ -64,6 +68,32 @@ def test_a_copied_checkout_knows_its_version(settings: Settings, copy: list[str]
     assert (published_build(there), seen_build(there)) == (1, 1)
     publish_build(there, 3)
     assert (published_build(there), seen_build(there)) == (3, 3)
+
+
+def test_a_published_file_that_was_removed_comes_back_although_somebody_had_rolled_back(
+    settings: Settings,
+) -> None:
+    publish_build(settings, 1)
+    publish_build(settings, 2)
+    rollback(settings)
+    settings.published_file.unlink()
+    publish_build(settings, 2)
+    assert (published_build(settings), seen_build(settings)) == (2, 2)
+
+
+def test_a_newest_version_with_a_damaged_block_is_replaced(settings: Settings) -> None:
+    version = str(publish_build(settings, 200_000).version)
+    size = version_path(settings, version).stat().st_size
+    for start in range(HEADER, size, BLOCK):
+        damaged = replace(settings, root=settings.root.with_name(f"damaged_{start}"))
+        subprocess.run(["cp", "-a", str(settings.root), str(damaged.root)], check=True)
+        path = version_path(damaged, version)
+        path.chmod(0o644)
+        with path.open("r+b") as file:
+            file.seek(start + 100)
+            file.write(b"\xff" * 1000)
+        publish_build(damaged, 200_000)
+        assert seen_build(damaged) == 200_000
 
 
 def test_a_published_file_whose_versions_were_removed_is_still_the_published_version(
