@@ -16,8 +16,8 @@ from lakehouse.dbt.build import BuildReport, build_everything
 from lakehouse.dbt.results import RunResults
 from lakehouse.doctor import quick_checks, run_checks
 from lakehouse.errors import LakeError
+from lakehouse.publishing import current_id
 from lakehouse.publishing.held_back import name_nodes, read_held_back
-from lakehouse.publishing.versions import current_path
 from lakehouse.settings import Settings
 
 _SHOWN_ERRORS = 5
@@ -64,13 +64,13 @@ class _Runner:
         self.tell(done)
 
     def build(self, context: DemoContext) -> str:
-        before = current_path(context.settings)
+        before = current_id(context.settings)
         report = build_everything(context.settings, invoked_by="lake demo", say=self.say)
         if report.exit_code or report.results is None:
             raise _build_error(report)
         self.builds.append(report.results)
         _refuse_held_back(context.settings)
-        published = current_path(context.settings)
+        published = current_id(context.settings)
         verb = "still published" if published == before else "published"
         return f"{report.results.tests_passed} tests passed, {verb}"
 
@@ -105,7 +105,7 @@ def run_demo(
             if step.before == "first build":
                 runner.do(step.name, step.run)
         # With a version to compare with, the build below shows the same and saves one.
-        if current_path(settings) is None:
+        if current_id(settings) is None:
             runner.do("Build, test and publish", runner.build)
         for step in steps:
             if step.before == "second build":

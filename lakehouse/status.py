@@ -10,9 +10,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from lakehouse.locks import LockHolder, current_holder
-from lakehouse.publishing import NoVersionError, Version, current_version
+from lakehouse.publishing import NoVersionError, Version, current_version, is_rolled_back
 from lakehouse.publishing.held_back import HeldBack, read_held_back
-from lakehouse.publishing.versions import rollback_note
 from lakehouse.raw import RawTable, raw_tables
 from lakehouse.settings import Settings
 
@@ -121,7 +120,7 @@ def collect(settings: Settings) -> Status:
     rows, commits = _read_version(published) if published else ({}, {})
     return Status(
         published=published,
-        is_rolled_back=rollback_note(settings).exists(),
+        is_rolled_back=is_rolled_back(settings),
         published_rows=rows,
         sources=tuple(_source(table, rows, commits) for table in raw_tables(settings.raw_dir)),
         builder=current_holder(settings.build_lock),

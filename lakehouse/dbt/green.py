@@ -24,7 +24,8 @@ from lakehouse.dbt.fingerprint import read_code
 from lakehouse.dbt.nodes import GREEN
 from lakehouse.files import fsync_dir, write_text_atomically
 from lakehouse.locks import current_holder
-from lakehouse.publishing.versions import current_path, rollback_note, version_paths
+from lakehouse.publishing.switch import is_rolled_back
+from lakehouse.publishing.versions import DamagedVersionError, current_id, version_paths
 from lakehouse.settings import Settings
 
 Table = tuple[str, str]
@@ -156,11 +157,13 @@ def nothing_to_build(settings: Settings) -> str | None:
     """
     note = _read(_green_file(settings))
     newest = next(iter(version_paths(settings)), None)
-    current = current_path(settings)
-    if newest is None or current is None or newest.stem != note.get("version"):
+    try:
+        current = current_id(settings)
+    except DamagedVersionError:
+        return None  # a build mends that
+    if newest is None or newest.stem != note.get("version"):
         return None
-    is_rolled_back = current != newest and rollback_note(settings).exists()
-    if current != newest and not is_rolled_back:
+    if current != newest.stem and not is_rolled_back(settings):
         return None  # a publish died before readers saw it; a build mends that
     if not settings.build_file.is_file() or current_holder(settings.build_lock):
         return None
@@ -169,11 +172,8 @@ def nothing_to_build(settings: Settings) -> str | None:
         return None
     if read_code(settings).fingerprint != note["fingerprint"]:
         return None
-    if is_rolled_back:
-        return (
-            f"nothing new to publish; readers stay on {current.stem} (rolled back from "
-            f"{newest.stem})"
-        )
+    if current != newest.stem:
+        return f"nothing new to publish; readers stay on {current} (rolled back from {newest.stem})"
     return f"nothing new to publish since version {newest.stem}"
 
 

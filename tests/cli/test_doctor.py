@@ -228,9 +228,6 @@ def test_a_published_file_that_the_client_cannot_open(root: Root) -> None:
         content = file.read()
     published.unlink()
     published.write_bytes(content[:12] + b"\xff" * 8 + content[20:])
-    (root.settings.versions_dir / ".published_copy").write_text(
-        next(root.settings.versions_dir.glob("*.duckdb")).stem
-    )
     assert_problem(warehouse.published(root.settings), "cannot open", "lake rollback")
 
 
