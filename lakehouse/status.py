@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     import duckdb
 
 SYSTEM_SCHEMA = "lake"
+_ACCOUNTING = "quarantine.source_accounting"
+"""dbt's model of where each landed row is; a version made without it says nothing of that."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,14 +99,18 @@ class _Commit:
 
 
 @dataclass(frozen=True, slots=True)
-class _Accepted:
-    """What a version holds of a source table: rows that break no rule, and rows that do."""
+class _Published:
+    """What a version says about itself.
 
-    clean: int | None
-    quarantined: int | None
+    Attributes:
+        rows: ``schema.table`` to rows.
+        commits: The raw commits it was made from, by source, table and batch id.
+        accounting: Clean and quarantined rows by source and table.
+    """
 
-
-_Commits = Mapping[tuple[str, str, str], _Commit]
+    rows: Mapping[str, int]
+    commits: Mapping[tuple[str, str, str], _Commit]
+    accounting: Mapping[tuple[str, str], tuple[int, int]]
 
 
 def collect(settings: Settings) -> Status:
@@ -117,31 +123,31 @@ def collect(settings: Settings) -> Status:
         published = current_version(settings)
     except NoVersionError:
         published = None
-    rows, commits = _read_version(published) if published else ({}, {})
+    version = _read_version(published) if published else _Published({}, {}, {})
     return Status(
         published=published,
         is_rolled_back=is_rolled_back(settings),
-        published_rows=rows,
-        sources=tuple(_source(table, rows, commits) for table in raw_tables(settings.raw_dir)),
+        published_rows=version.rows,
+        sources=tuple(_source(table, version) for table in raw_tables(settings.raw_dir)),
         builder=current_holder(settings.build_lock),
         held_back=read_held_back(settings),
     )
 
 
-def _source(table: RawTable, rows: Mapping[str, int], published: _Commits) -> SourceTable:
+def _source(table: RawTable, version: _Published) -> SourceTable:
     """Opens only the commits that the version does not describe: there may be thousands."""
     paths = table.commits()
     commits: list[_Commit] = []
     unpublished: list[_Commit] = []
     for path in paths:
-        known = published.get((table.source, table.table, path.stem))
+        known = version.commits.get((table.source, table.table, path.stem))
         if known is None:
             info = table.read(path)
             known = _Commit(info.rows, info.watermark_after, info.extracted_at)
             unpublished.append(known)
         commits.append(known)
     marks = [commit.watermark for commit in commits if commit.watermark is not None]
-    accepted = _accepted(rows, table)
+    clean, quarantined = version.accounting.get((table.source, table.table), (None, None))
     return SourceTable(
         source=table.source,
         table=table.table,
@@ -151,26 +157,12 @@ def _source(table: RawTable, rows: Mapping[str, int], published: _Commits) -> So
         extracted_at=commits[-1].extracted_at if commits else None,
         unpublished_commits=len(unpublished),
         unpublished_rows=sum(commit.rows for commit in unpublished),
-        clean_rows=accepted.clean,
-        quarantined_rows=accepted.quarantined,
+        clean_rows=clean,
+        quarantined_rows=quarantined,
     )
 
 
-def _accepted(rows: Mapping[str, int], table: RawTable) -> _Accepted:
-    """The one place that knows where the dbt project keeps the rows of a source table.
-
-    Args:
-        rows: ``schema.table`` to rows of the published version.
-        table: The source table.
-    """
-    model = f"{table.source}__{table.table}"
-    return _Accepted(
-        clean=rows.get(f"staging.stg_{model}"),
-        quarantined=rows.get(f"quarantine.quarantine_{model}"),
-    )
-
-
-def _read_version(version: Version) -> tuple[dict[str, int], _Commits]:
+def _read_version(version: Version) -> _Published:
     import duckdb
 
     with duckdb.connect(str(version.path), read_only=True) as connection:
@@ -181,7 +173,19 @@ def _read_version(version: Version) -> tuple[dict[str, int], _Commits]:
                 " epoch_us(extracted_at) from lake.commits"
             ).fetchall()
         }
-        return _count_rows(connection), commits
+        rows = _count_rows(connection)
+        accounting = {
+            (source, table): (clean, quarantined)
+            for source, table, clean, quarantined in (
+                connection.execute(
+                    "select source_name, table_name, clean_rows, quarantined_rows"
+                    f" from {_ACCOUNTING}"
+                ).fetchall()
+                if _ACCOUNTING in rows
+                else ()
+            )
+        }
+        return _Published(rows, commits, accounting)
 
 
 def _count_rows(connection: "duckdb.DuckDBPyConnection") -> dict[str, int]:

@@ -218,9 +218,7 @@ def refuse_vanished_commits(
         "select source_name, table_name, batch_id, run from ops.commits where not is_present"
         " order by all"
     ).fetchall()
-    through = dict(
-        connection.execute("select model, recorded_through from ops.models").fetchall()
-    )
+    through = dict(connection.execute("select model, recorded_through from ops.models").fetchall())
     concerned = [
         (commit, model)
         for commit in gone

@@ -22,11 +22,8 @@ from lakehouse.settings import Settings
 LAKE = Path(sys.executable).with_name("lake")
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 SCHEMA = raw_schema(pa.schema([("id", pa.int64())]))
-DEFAULT_TABLES = {
-    "marts.fct_sales": 3,
-    "staging.stg_shop__customers": 2,
-    "quarantine.quarantine_shop__customers": 1,
-}
+DEFAULT_TABLES = {"marts.fct_sales": 3, "quarantine.quarantine_shop__customers": 1}
+ACCOUNTING = "quarantine.source_accounting"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +70,10 @@ class Root:
         return batch_id
 
     def publish(self, tables: Mapping[str, int] = DEFAULT_TABLES) -> str:
-        """Publish tables with so many rows, made from every landed commit; returns the version."""
+        """Publish tables with so many rows, made from every landed commit; returns the version.
+
+        Of the customers two rows are clean and one is in quarantine.
+        """
         self.settings.build_dir.mkdir(parents=True, exist_ok=True)
         with duckdb.connect(str(self.settings.build_file)) as connection:
             ledger.ensure_tables(connection)
@@ -84,11 +84,16 @@ class Root:
                 connection.execute(
                     f"create or replace table {name} as select range as id from range({rows})"
                 )
+            connection.execute(
+                f"create or replace table {ACCOUNTING} as select 'shop' as source_name,"
+                " 'customers' as table_name, 2 as clean_rows, 1 as quarantined_rows"
+            )
+            names = [*tables, ACCOUNTING]
             publish(
                 connection,
                 self.settings,
-                schemas=sorted({name.split(".")[0] for name in tables}),
-                tables=[(name.split(".")[0], name.split(".")[1]) for name in tables],
+                schemas=sorted({name.split(".")[0] for name in names}),
+                tables=[(name.split(".")[0], name.split(".")[1]) for name in names],
                 invocation_id="test",
             )
         return list_versions(self.settings)[0].id
