@@ -45,12 +45,7 @@ def test_every_layer_is_counted_where_it_is(lake, root: Root) -> None:
 def test_the_rows_of_a_table_add_up_on_their_face(lake, root: Root) -> None:
     root.land(50)
     root.land(9, table="orders")
-    root.publish(
-        {
-            "staging.stg_shop__customers": 40,
-            "quarantine.quarantine_shop__customers": 3,
-        }
-    )
+    root.publish(clean=40, quarantined=3)
     root.land(11)
     lines = lake("status")[1].splitlines()
 

@@ -69,10 +69,15 @@ class Root:
             )
         return batch_id
 
-    def publish(self, tables: Mapping[str, int] = DEFAULT_TABLES) -> str:
+    def publish(
+        self, tables: Mapping[str, int] = DEFAULT_TABLES, *, clean: int = 2, quarantined: int = 1
+    ) -> str:
         """Publish tables with so many rows, made from every landed commit; returns the version.
 
-        Of the customers two rows are clean and one is in quarantine.
+        Args:
+            tables: ``schema.table`` to rows.
+            clean: Current rows of the customers that break no rule.
+            quarantined: Those that break one.
         """
         self.settings.build_dir.mkdir(parents=True, exist_ok=True)
         with duckdb.connect(str(self.settings.build_file)) as connection:
@@ -84,9 +89,10 @@ class Root:
                 connection.execute(
                     f"create or replace table {name} as select range as id from range({rows})"
                 )
+            connection.execute("create schema if not exists quarantine")
             connection.execute(
                 f"create or replace table {ACCOUNTING} as select 'shop' as source_name,"
-                " 'customers' as table_name, 2 as clean_rows, 1 as quarantined_rows"
+                f" 'customers' as table_name, {clean} as clean_rows, {quarantined} as quarantined_rows"
             )
             names = [*tables, ACCOUNTING]
             publish(
