@@ -255,7 +255,7 @@ def test_the_last_hour_of_several_days_reads_little(tmp_path: Path) -> None:
     lake.dbt("run")
     land_days(lake.settings.raw_dir, range(4, 6), per_day=100_000)
     lake.dbt("build")
-    table = "staging.stg_stream__power_events"
+    table = "marts.fct_power_reading"
     with duckdb.connect(str(lake.settings.published_file), read_only=True) as db:
         db.execute("set TimeZone = 'UTC'")
         newest, rows = db.execute(f"select max(event_at), count(*) from {table}").fetchall()[0]

@@ -82,7 +82,7 @@ def test_checks_of_severity_error_block(graph: DbtGraph) -> None:
 
 def test_a_check_shows_on_the_table_it_is_about(graph: DbtGraph) -> None:
     shown = {check.name: check.asset_key.to_user_string() for check in graph.checks.values()}
-    assert shown["unique_dim_customer_customer_key"] == "marts/dim_customer"
+    assert shown["is_key_dim_customer_customer_key"] == "marts/dim_customer"
     relationship = "relationships_fct_sales_customer_key__customer_key__ref_dim_customer_"
     assert shown[relationship] == "marts/fct_sales"
     assert shown["sum_of_lines_equals_header_total"] == "marts/fct_sales"

@@ -61,7 +61,7 @@ def first(tiny: Tiny, shop: str, instance: dg.DagsterInstance) -> Run:
 def test_materialize_all(first: Run, tiny: Tiny, shop: str) -> None:
     assert first.success
     keys = {e.asset_key.to_user_string() for e in first.get_asset_materialization_events()}
-    assert {"raw/shop/transactions", "log/log_customers", "marts/members"} <= keys
+    assert {"raw/shop/transactions", "base/base_customers", "marts/members"} <= keys
     with psycopg.connect(shop) as connection:
         (customers,) = connection.execute("select count(*) from shop.customers").fetchone() or (0,)
 
@@ -72,7 +72,7 @@ def test_materialize_all(first: Run, tiny: Tiny, shop: str) -> None:
     assert raw["bytes"] == sum(path.stat().st_size for path in tiny.table.commits())
 
     # One is private, one published: both are counted.
-    for table in ("log/log_customers", "marts/members"):
+    for table in ("base/base_customers", "marts/members"):
         assert metadata(first, table)["dagster/row_count"] == customers
     columns = metadata(first, "marts/members")["dagster/column_schema"]
     assert isinstance(columns, dg.TableSchema)
@@ -135,7 +135,7 @@ def test_a_failed_test_stops_the_publish_asset_and_is_not_retried(
 
     # A later, partial, green build does not release it, and the asset says what holds it back.
     partial = materialize(
-        tiny, instance, "transform_warehouse", "log/log_customers", "published_warehouse"
+        tiny, instance, "transform_warehouse", "base/base_customers", "published_warehouse"
     )
     assert not partial.success
     assert "nobody_is_there (fail)" in failure(partial)

@@ -92,7 +92,8 @@ class Root:
             connection.execute("create schema if not exists quarantine")
             connection.execute(
                 f"create or replace table {ACCOUNTING} as select 'shop' as source_name,"
-                f" 'customers' as table_name, {clean} as clean_rows, {quarantined} as quarantined_rows"
+                f" 'customers' as table_name, {clean} as clean_rows,"
+                f" {quarantined} as quarantined_rows"
             )
             names = [*tables, ACCOUNTING]
             publish(
