@@ -233,7 +233,7 @@ def test_a_wrong_count_is_named_with_both_sides(tmp_path: Path) -> None:
     assert round((found["stream_watt_sum"] - found["recounted_watt_sum"]) * MICRO) == watt
 
 
-def test_minutes_that_the_stream_never_told_are_named(tmp_path: Path) -> None:
+def test_minutes_that_the_stream_never_counted_are_named(tmp_path: Path) -> None:
     watched = Watched(tmp_path / "root")
     partition = watched.partition
     partition.checkpoint(watched.next_records())
@@ -245,7 +245,7 @@ def test_minutes_that_the_stream_never_told_are_named(tmp_path: Path) -> None:
     partition.checkpoint(watched.next_records())
     watched.build(fails=True)
     found = watched.findings()
-    assert "not told" in {row["problem"] for row in found}
+    assert "not counted" in {row["problem"] for row in found}
 
 
 def test_the_last_hour_of_several_days_reads_little(tmp_path: Path) -> None:

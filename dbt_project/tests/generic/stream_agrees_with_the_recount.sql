@@ -1,7 +1,7 @@
 {#
     A failing row is a minute that the stream has given out as final and that its own accepted
     events contradict, with both sides of every number; or a minute with accepted events of which
-    the stream has not told although it has told of later ones.
+    the stream has not landed its count although it has landed later ones.
 
     Only what can be decided is compared. Minutes and events of one checkpoint are two files, and a
     build can see either without the other:
@@ -9,7 +9,7 @@
       that changed it, have landed. A commit that can be seen before an earlier one leaves a gap in
       front of the newest commit; then the partition is taken to have landed up to the gap only.
       A gap further back is not waited for: nothing will fill it.
-    - A minute must have been told of once the partition's minutes have landed through its last
+    - A minute must have been counted once the partition's minutes have landed through its last
       event. The newest of their commits is not relied on, since one before it may not be seen yet.
 
     model: the minute mart, where the check shows.
@@ -56,7 +56,7 @@ events_landed as (
 
 ),
 
-newest_told as (
+newest_counted as (
 
     select
         log_id,
@@ -76,12 +76,12 @@ minutes_landed as (
         windows.topic_partition,
         max(windows.through_offset) as through_offset
     from windows
-    inner join newest_told
+    inner join newest_counted
         on
-            windows.log_id = newest_told.log_id
-            and windows.topic = newest_told.topic
-            and windows.topic_partition = newest_told.topic_partition
-            and windows.through_offset < newest_told.through_offset
+            windows.log_id = newest_counted.log_id
+            and windows.topic = newest_counted.topic
+            and windows.topic_partition = newest_counted.topic_partition
+            and windows.through_offset < newest_counted.through_offset
     group by windows.log_id, windows.topic, windows.topic_partition
 
 ),
@@ -137,10 +137,10 @@ differing as (
 
 ),
 
-not_told as (
+not_counted as (
 
     select
-        'not told' as problem,
+        'not counted' as problem,
         recounted.device,
         recounted.window_start,
         recounted.topic,
@@ -173,6 +173,6 @@ not_told as (
 
 select * from differing
 union all
-select * from not_told
+select * from not_counted
 
 {% endtest %}

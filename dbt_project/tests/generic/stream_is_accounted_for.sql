@@ -4,7 +4,7 @@
     A failing row shows a partition, or the whole stream, whose sums do not add up; it is also red
     when a replay decided a record differently than the first time.
 
-    Only commits that the models have read are counted, so that a run that stops after the log is
+    Only commits that the models have read are counted, so that a run that stops after the base model is
     not red.
 
     model: the staged events.
