@@ -57,10 +57,10 @@ ui: $(ENVIRONMENT)  ## Open the Dagster UI on the loopback (LAKE_UI_PORT=3001).
 	@$(LAKE) ui
 
 test: $(ENVIRONMENT)  ## Run the quick tests.
-	@$(BIN)/python -m pytest -q -n auto -m 'not slow' $(ARGS)
+	@$(BIN)/python -m pytest -q -n auto --dist loadfile -m 'not slow' $(ARGS)
 
 test-all: $(ENVIRONMENT)  ## Run every test, the slow ones too (ARGS='-k demo').
-	@$(BIN)/python -m pytest -q -n auto $(ARGS)
+	@$(BIN)/python -m pytest -q -n auto --dist loadfile $(ARGS)
 
 test-kafka: $(ENVIRONMENT)  ## Run the stream's tests on a real broker (needs Java, Maven).
 	@streaming/kafka/test.sh $(BIN)/python -m pytest -q -m kafka tests/streaming $(ARGS)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from demo.sensors import cli as sensors
+from lakehouse.cli.here import command
 from lakehouse.cli.output import (
     bytes_text,
     examples,
@@ -23,8 +24,9 @@ if TYPE_CHECKING:
 _AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 _NAME_WIDTH, _TEXT_WIDTH = 26, 44
 _TRY_NEXT = (
-    ('lake sql "from marts.fct_sales limit 5"', "query it, or `lake sql` for a prompt"),
-    ("make ui", "see tables and tests in Dagster"),
+    ('lake sql "from marts.fct_sales limit 5"', "query it"),
+    ("lake sql", "get a prompt"),
+    ("lake ui", "see tables and tests in Dagster"),
     ("lake rollback", "give readers the version before"),
 )
 
@@ -41,19 +43,23 @@ def demo(
     scale: Annotated[
         float, typer.Option(min=0.001, help="Size of new data; 1 is 40,000 transactions.")
     ] = 1.0,
-    seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 42,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same data.")] = 42,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
-    """Go the whole way once, from source to warehouse.
+    """Run everything once, from source to warehouse.
 
-    Source, raw, tests, published warehouse, and all of it for the next day. Run
-    again, it takes what is there and lets another business day pass.
+    Fills a shop, extracts it, builds, tests and publishes; then the same for the
+    changes of the next day. Run again, it keeps what is there and lets another
+    business day pass.
+
+    The shop is in a PostgreSQL of the demo's own; LAKE_DEMO_DSN names another.
     """
-    from demo.run import log_path, run_demo
+    from demo.run import run_demo
     from demo.summary import summarize
+    from lakehouse.dbt.build import logs_dir
 
     settings = load_settings()
-    _say(f"dbt's output goes to {_relative(settings, log_path(settings))}")
+    _say(f"dbt's output goes to {_relative(settings, logs_dir(settings))}")
     run = run_demo(settings, scale=scale, seed=seed, tell=_tell, say=_say)
     summary = summarize(settings, run)
     if as_json:
@@ -64,22 +70,32 @@ def demo(
 
 def seed(
     seed: Annotated[int, typer.Option(help="The same seed gives the same rows.")] = 42,
-    scale: Annotated[float, typer.Option(help="1 is 5,000 customers, 40,000 sales.")] = 1.0,
+    scale: Annotated[
+        float, typer.Option(help="Size; 1 is 5,000 customers and 40,000 sales.")
+    ] = 1.0,
     until: Annotated[
         datetime | None,
-        typer.Option(formats=["%Y-%m-%d"], help="End of the two years of history; else today."),
+        typer.Option(
+            formats=["%Y-%m-%d"],
+            metavar="DATE",
+            help="Last day of the two years of history; without it, today.",
+        ),
     ] = None,
     reset: Annotated[
-        bool, typer.Option("--reset", help="Drop the shop and all its rows first.")
+        bool, typer.Option("--reset", help="Drop the demo's shop and all its rows first.")
     ] = False,
     as_json: _AsJson = False,
 ) -> None:
-    """Make the demo's shop in PostgreSQL and fill it."""
-    from demo.postgres.embedded import SUPERUSER, source_dsn
+    """Create the demo's shop in PostgreSQL and fill it.
+
+    In a PostgreSQL of the demo's own; LAKE_DEMO_DSN names another.
+    """
+    from demo.database import open_database
+    from demo.postgres.embedded import SUPERUSER
     from demo.shop import seed as seed_shop
 
     last_day: date | None = until.date() if until else None
-    with source_dsn(load_settings(), SUPERUSER) as dsn:
+    with open_database(load_settings(), SUPERUSER) as dsn:
         report = seed_shop(
             dsn, seed=seed, scale=scale, until=last_day, reset=reset, progress=not as_json
         )
@@ -87,21 +103,25 @@ def seed(
         print_json(report)
         return
     print_table(make_console(), {"table": "left", "rows": "right"}, report.rows.items())
-    typer.echo(f"Seed {report.seed}, history until {report.until}. Next: lake extract")
+    typer.echo(f"Seed {report.seed}, history until {report.until}. Next: {command('lake extract')}")
 
 
 def simulate_day(
-    seed: Annotated[int, typer.Option(help="Decides what happens on the day.")] = 42,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same day.")] = 42,
     as_json: _AsJson = False,
 ) -> None:
     """Let a business day pass in the demo's shop.
 
-    New customers and sales, changes, corrections, a few deletes, rows that arrive late.
+    It brings new customers and sales, changes, corrections, a few deletes and
+    rows that arrive late.
+
+    The shop is in a PostgreSQL of the demo's own; LAKE_DEMO_DSN names another.
     """
-    from demo.postgres.embedded import SUPERUSER, source_dsn
+    from demo.database import open_database
+    from demo.postgres.embedded import SUPERUSER
     from demo.shop import simulate_day as live_a_day
 
-    with source_dsn(load_settings(), SUPERUSER) as dsn:
+    with open_database(load_settings(), SUPERUSER) as dsn:
         report = live_a_day(dsn, seed=seed, progress=not as_json)
     if as_json:
         print_json(report)
@@ -112,7 +132,7 @@ def simulate_day(
         {"table": "left", **dict.fromkeys(kinds, "right")},
         [(name, *(n.get(kind, 0) for kind in kinds)) for name, n in report.tables.items()],
     )
-    typer.echo("Next: lake extract")
+    typer.echo(f"Next: {command('lake extract')}")
 
 
 def _tell(step: "StepDone") -> None:
@@ -126,22 +146,11 @@ def _say(line: str) -> None:
 
 
 def _print(summary: "Summary") -> None:
+    from lakehouse.cli.status import print_sources
+
     console = make_console()
     console.print()
-    print_table(
-        console,
-        {
-            "source table": "left",
-            "raw rows": "right",
-            "staging": "right",
-            "quarantine": "right",
-            "watermark (UTC)": "left",
-        },
-        [
-            (t.name, t.raw_rows, t.staging_rows, t.quarantine_rows, (t.watermark or "-")[:19])
-            for t in summary.sources
-        ],
-    )
+    print_sources(console, summary.sources)
     console.print()
     print_table(console, {"mart": "left", "rows": "right"}, summary.marts.items())
     memory = f"{bytes_text(summary.peak_memory_bytes)} ({summary.memory_measure}, all processes)"
@@ -149,8 +158,10 @@ def _print(summary: "Summary") -> None:
     typer.echo(f"Tests      {summary.tests_passed} of {summary.tests_total} passed")
     typer.echo(f"Took       {seconds_text(summary.seconds)}, peak memory {memory}")
     typer.echo("\nTry next")
-    for command, what in _TRY_NEXT:
-        typer.echo(f"  {command:<40} {what}")
+    hints = {command(text): what for text, what in _TRY_NEXT}
+    width = max(map(len, hints))
+    for text, what in hints.items():
+        typer.echo(f"  {text:<{width}}  {what}")
 
 
 def _relative(settings: Settings, path: object) -> str:

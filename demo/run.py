@@ -1,4 +1,4 @@
-"""The demo's order: the layers' steps around two builds, each timed and said in one line.
+"""The demo's order: the contributed steps around two builds, each timed and said in one line.
 
 Here belongs running the steps and stopping at the first that fails. What the summary says is in
 ``summary``.
@@ -8,22 +8,19 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from demo.memory import PeakMemory
 from demo.step import DemoContext, DemoStep
 from lakehouse import layers
-from lakehouse.dbt.results import RunResults, read_run_results
-from lakehouse.dbt.run import progress_of, run_dbt
+from lakehouse.dbt.build import BuildReport, build_everything
+from lakehouse.dbt.results import RunResults
 from lakehouse.doctor import quick_checks, run_checks
 from lakehouse.errors import LakeError
-from lakehouse.progress import Advance, progress
+from lakehouse.publishing import current_id
 from lakehouse.publishing.held_back import name_nodes, read_held_back
-from lakehouse.publishing.versions import current_path
 from lakehouse.settings import Settings
 
 _SHOWN_ERRORS = 5
-_WAITING = "waiting for "
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +54,6 @@ class _Runner:
     context: DemoContext
     tell: Callable[[StepDone], None]
     say: Callable[[str], None]
-    log: Path
     steps: list[StepDone] = field(default_factory=list)
     builds: list[RunResults] = field(default_factory=list)
 
@@ -68,23 +64,15 @@ class _Runner:
         self.tell(done)
 
     def build(self, context: DemoContext) -> str:
-        before, last = current_path(context.settings), read_run_results(context.settings)
-        code = _logged_dbt(context.settings, self.log, self.say)
-        results = read_run_results(context.settings)
-        if results is not None and last is not None and results.invocation_id == last.invocation_id:
-            results = None  # dbt failed before it ran anything; these are the last run's
-        if code or results is None:
-            raise _build_error(results, self.log)
-        self.builds.append(results)
+        before = current_id(context.settings)
+        report = build_everything(context.settings, invoked_by="lake demo", say=self.say)
+        if report.exit_code or report.results is None:
+            raise _build_error(report)
+        self.builds.append(report.results)
         _refuse_held_back(context.settings)
-        published = current_path(context.settings)
+        published = current_id(context.settings)
         verb = "still published" if published == before else "published"
-        return f"{results.tests_passed} tests passed, {verb}"
-
-
-def log_path(settings: Settings) -> Path:
-    """Where dbt's output of the demo goes."""
-    return settings.state_dir / "demo-build.log"
+        return f"{report.results.tests_passed} tests passed, {verb}"
 
 
 def run_demo(
@@ -110,17 +98,14 @@ def run_demo(
     started = time.monotonic()
     _refuse_unfit(settings)
     steps = _contributed_steps()
-    log = log_path(settings)
-    log.parent.mkdir(parents=True, exist_ok=True)
-    log.unlink(missing_ok=True)
     with PeakMemory(settings.postgres_dir) as memory, ExitStack() as resources:
         context = DemoContext(settings=settings, scale=scale, seed=seed, resources=resources)
-        runner = _Runner(context, tell, say, log)
+        runner = _Runner(context, tell, say)
         for step in steps:
             if step.before == "first build":
                 runner.do(step.name, step.run)
         # With a version to compare with, the build below shows the same and saves one.
-        if current_path(settings) is None:
+        if current_id(settings) is None:
             runner.do("Build, test and publish", runner.build)
         for step in steps:
             if step.before == "second build":
@@ -147,38 +132,14 @@ def _contributed_steps() -> Sequence[DemoStep]:
     return [step for steps in contributed for step in steps]
 
 
-def _logged_dbt(settings: Settings, log: Path, say: Callable[[str], None]) -> int:
-    with log.open("a", encoding="utf-8") as file, ExitStack() as bars:
-        bar: Advance | None = None
-
-        def take(line: str) -> None:
-            nonlocal bar
-            file.write(line + "\n")
-            if _WAITING in line:
-                say(line)
-            if at := progress_of(line):
-                bar = bar or bars.enter_context(progress("dbt build", at[1], unit="nodes"))
-                bar.advance(1)
-
-        return run_dbt(settings, ["build"], invoked_by="lake demo", on_line=take)
-
-
-def _build_error(results: RunResults | None, log: Path) -> LakeError:
-    causes = [
-        f"{node.unique_id.split('.')[2]}: {' '.join((node.message or node.status).split())}"
-        for node in (results.red if results else ())
-        if node.status != "skipped"
-    ]
-    named = "; ".join(causes[:_SHOWN_ERRORS]) or _said_last(log)
+def _build_error(report: BuildReport) -> LakeError:
+    red = report.results.red if report.results else ()
+    causes = [f"{node.name}: {node.explanation}" for node in red if not node.is_skipped]
+    named = "; ".join(causes[:_SHOWN_ERRORS]) or report.last_words
     return LakeError(
-        f"the build failed ({named}); dbt's output is in {log}",
+        f"the build failed ({named}); dbt's output is in {report.log}",
         "mend it and run `lake demo` again; what has landed stays",
     )
-
-
-def _said_last(log: Path) -> str:
-    text = log.read_text(encoding="utf-8", errors="replace")
-    return " ".join(text.rpartition("Encountered an error:")[2].split()[-60:])
 
 
 def _refuse_held_back(settings: Settings) -> None:

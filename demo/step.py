@@ -1,4 +1,7 @@
-"""What a layer contributes to the demo."""
+"""A step of the demo, and what it gets.
+
+The entry point group ``lakehouse.demo`` names functions ``steps() -> Sequence[DemoStep]``.
+"""
 
 from collections.abc import Callable
 from contextlib import ExitStack

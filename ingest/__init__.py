@@ -1,1 +1,1 @@
-"""Extractors that land operational data as raw commits, and the demo's source of such data."""
+"""Extractors that land operational data as raw commits, and the list of what they land."""

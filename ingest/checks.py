@@ -7,12 +7,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from demo.postgres.embedded import DATABASE, source_dsn
 from ingest.sources import TableSpec, load_sources
 from lakehouse.doctor import Check, Finding, ok, problem, skipped, warning
 from lakehouse.settings import Settings
+from lakehouse.source import source_absence, source_dsn, source_name
 
-_NO_SERVER = "no embedded PostgreSQL yet; `lake demo` or `lake seed` makes it"
 _SHOWN = 3
 
 
@@ -27,38 +26,39 @@ def checks() -> Sequence[Check]:
 
 
 def _table_list(settings: Settings) -> Finding:
-    return ok(f"{len(load_sources())} tables in ingest/sources.yml")
+    return ok(f"{len(load_sources(settings))} tables in ingest/sources.yml")
 
 
 def _reachable(settings: Settings) -> Finding:
-    if _is_missing(settings):
-        return skipped(_NO_SERVER)
+    if absence := source_absence(settings):
+        return skipped(absence)
     with _session(settings) as connection:
         found = connection.row(
             "select current_setting('server_version') as version, current_user::text as role,"
             " pg_is_in_recovery() as standby"
         )
-        missing = [spec.label for spec in load_sources() if not _exists(connection, spec)]
-    where = "at LAKE_SOURCE_DSN" if settings.source_dsn else f"embedded, database {DATABASE}"
+        missing = [spec.label for spec in load_sources(settings) if not _exists(connection, spec)]
     kind = "standby" if found["standby"] else "primary"
     if missing:
         return problem(
             f"PostgreSQL answers, but has no table {_some(missing)}",
-            "run `lake seed` for the demo's tables, or correct ingest/sources.yml",
+            "create them or correct ingest/sources.yml; without LAKE_SOURCE_DSN `lake seed` makes"
+            " the demo's tables",
         )
+    where = source_name(settings)
     return ok(f"PostgreSQL {found['version']} ({kind}, {where}), as {found['role']}")
 
 
 def _role(settings: Settings) -> Finding:
     """The extractor's role may read every listed table and change none."""
-    if _is_missing(settings):
-        return skipped(_NO_SERVER)
+    if absence := source_absence(settings):
+        return skipped(absence)
     unreadable: list[str] = []
     writable: list[str] = []
-    schemas = ", ".join(sorted({spec.schema for spec in load_sources()}))
+    schemas = ", ".join(sorted({spec.schema for spec in load_sources(settings)}))
     with _session(settings) as connection:
         role = connection.row("select current_user::text as role")["role"]
-        for spec in load_sources():
+        for spec in load_sources(settings):
             if not _exists(connection, spec):
                 continue
             name = _regclass(spec)
@@ -87,8 +87,8 @@ def _guarantee(settings: Settings) -> Finding:
     """Whether the watermark is exact or rests on each table's lookback."""
     from ingest.postgres.watermark import read_server_bound
 
-    if _is_missing(settings):
-        return skipped(_NO_SERVER)
+    if absence := source_absence(settings):
+        return skipped(absence)
     with _session(settings) as connection:
         bound = read_server_bound(connection)
     if bound.doubt is not None:
@@ -104,11 +104,6 @@ def _guarantee(settings: Settings) -> Finding:
     return ok("exact: open transactions are seen, so no row can be missed")
 
 
-def _is_missing(settings: Settings) -> bool:
-    """Looking must not make a server: that takes seconds and leaves a folder behind."""
-    return settings.source_dsn is None and not (settings.postgres_dir / "cluster").is_dir()
-
-
 @contextmanager
 def _session(settings: Settings) -> Iterator[Any]:
     from ingest.postgres.connection import Connection
@@ -122,7 +117,7 @@ def _exists(connection: Any, spec: TableSpec) -> bool:
 
 
 def _regclass(spec: TableSpec) -> str:
-    from ingest.postgres.sql import identifier, literal
+    from ingest.postgres.types import identifier, literal
 
     return f"to_regclass({literal(f'{identifier(spec.schema)}.{identifier(spec.name)}')})"
 

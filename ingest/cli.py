@@ -6,11 +6,12 @@ person at a terminal would need too.
 
 import sys
 from collections.abc import Sequence
+from textwrap import fill
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lakehouse.cli.output import examples, make_console, print_json, print_table
+from lakehouse.cli.output import WIDTH, examples, make_console, print_json, print_table
 from lakehouse.errors import LakeError
 from lakehouse.settings import load_settings
 
@@ -59,16 +60,22 @@ def extract(
     Safe to stop and to repeat at any time: it goes on after the last commit.
     """
     from ingest.postgres import ExtractionError, extract_tables
+    from ingest.sources import load_sources, select_tables
+    from lakehouse.source import source_dsn
 
+    settings = load_settings()
+    chosen = select_tables(load_sources(settings), tables)
     failure: ExtractionError | None = None
     try:
-        reports: Sequence[ExtractReport] = extract_tables(
-            load_settings(),
-            tables,
-            chunk_rows=chunk_rows,
-            allow_deletes=allow_deletes,
-            full=full,
-        )
+        with source_dsn(settings) as dsn:
+            reports: Sequence[ExtractReport] = extract_tables(
+                settings,
+                dsn,
+                chosen,
+                chunk_rows=chunk_rows,
+                allow_deletes=allow_deletes,
+                full=full,
+            )
     except ExtractionError as error:
         reports, failure = error.reports, error
     if as_json:
@@ -100,7 +107,10 @@ def verify_raw(as_json: _AsJson = False) -> None:
         )
     else:
         for result in bad:
-            typer.echo(str(result.problem), err=True)
+            source, table, _, name = result.path.parts[-4:]
+            typer.echo(f"{name.removesuffix('.parquet')}  {source}.{table}")
+            cause = result.problem.cause if result.problem else ""
+            typer.echo(fill(cause, WIDTH, initial_indent="    ", subsequent_indent="    "))
         rows = sum(result.rows for result in results)
         typer.echo(f"{len(results):,} commits, {rows:,} rows, {len(bad)} damaged")
     if bad:

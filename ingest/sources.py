@@ -1,4 +1,4 @@
-"""The one list of sources and tables, read from ``sources.yml`` and checked.
+"""The one list of sources and tables, read from the checkout's ``sources.yml`` and checked.
 
 Here belongs what a user may declare about a table and the sentences for what is wrong with it. Here
 does not belong anything that looks at a database: a declared column that does not exist is found by
@@ -15,8 +15,7 @@ from typing import Any, Literal, cast
 import yaml
 
 from lakehouse.errors import LakeError
-
-SOURCES_FILE = Path(__file__).with_name("sources.yml")
+from lakehouse.settings import Settings
 
 NullCursor = Literal["include", "raise", "exclude"]
 Deletes = Literal["reconcile", "ignore"]
@@ -89,11 +88,11 @@ class TableSpec:
         return f"{self.source}.{self.name}"
 
 
-def load_sources(path: Path | None = None) -> tuple[TableSpec, ...]:
-    """Read and check the list of tables.
+def load_sources(settings: Settings) -> tuple[TableSpec, ...]:
+    """Read and check the list of tables, ``ingest/sources.yml`` in the checkout.
 
     Args:
-        path: The file; the project's own if None.
+        settings: The project.
 
     Returns:
         The tables in the file's order, which is the order of extraction.
@@ -101,11 +100,15 @@ def load_sources(path: Path | None = None) -> tuple[TableSpec, ...]:
     Raises:
         SourcesError: The file is missing or something in it cannot be used.
     """
-    file = path or SOURCES_FILE
+    # In the checkout, as `.env` and the dbt project: the installed code may lie elsewhere.
+    file = settings.root / "ingest" / "sources.yml"
     try:
         content = yaml.load(file.read_bytes(), Loader=_loader())  # noqa: S506 - both are safe loaders
     except OSError as error:
-        raise SourcesError(f"cannot read {file}: {error.strerror}", "restore the file") from error
+        raise SourcesError(
+            f"cannot read {file}: {error.strerror}",
+            "restore the file, or name the checkout in LAKE_ROOT",
+        ) from error
     except yaml.YAMLError as error:
         problem = " ".join(str(error).split())
         raise SourcesError(f"{file} is not YAML: {problem}", "correct the file") from error
@@ -129,7 +132,7 @@ def select_tables(specs: Sequence[TableSpec], names: Iterable[str] | None) -> li
     known = {name for spec in specs for name in (spec.name, spec.label)}
     if unknown := [name for name in wanted if name not in known]:
         raise SourcesError(
-            f"there is no table {', '.join(unknown)} in {SOURCES_FILE.name}",
+            f"there is no table {', '.join(unknown)} in ingest/sources.yml",
             f"choose from {', '.join(spec.name for spec in specs)}, or add it there",
         )
     return [spec for spec in specs if not wanted or {spec.name, spec.label} & set(wanted)]

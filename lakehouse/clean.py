@@ -14,7 +14,7 @@ from typing import Literal
 from lakehouse.errors import LakeError
 from lakehouse.files import fsync_dir
 from lakehouse.locks import LockHeldError, current_holder, file_lock
-from lakehouse.publishing.versions import publish_lock
+from lakehouse.publishing.switch import publish_lock
 from lakehouse.settings import Settings
 
 Scope = Literal["build", "warehouse", "all"]

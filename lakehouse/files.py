@@ -1,6 +1,7 @@
 """Durable file operations: the few places where a crash could leave half a state.
 
-Here belong fsync and atomic replacement. Here does not belong what the files mean.
+Here belong fsync, atomic replacement and whether one can write at all. Here does not belong what
+the files mean.
 """
 
 import os
@@ -28,6 +29,20 @@ def replace_atomically(temporary: Path, final: Path) -> None:
     fsync_file(temporary)
     os.replace(temporary, final)
     fsync_dir(final.parent)
+
+
+def probe_writable(folder: Path) -> None:
+    """Make and remove a file in a folder, or where it would have to be made.
+
+    By trying: permission bits say nothing about read-only mounts or quotas.
+
+    Raises:
+        OSError: It cannot be done; the error's ``filename`` lies in the folder that refused.
+    """
+    place = next(p for p in (folder, *folder.parents) if p.exists())
+    probe = place / f".lake-probe-{uuid.uuid4().hex[:8]}"
+    probe.touch()
+    probe.unlink()
 
 
 def write_text_atomically(path: Path, text: str) -> None:

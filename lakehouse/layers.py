@@ -15,6 +15,9 @@ COMMANDS = "lakehouse.commands"
 CHECKS = "lakehouse.checks"
 """``checks()``: what ``lake doctor`` looks at beside the kernel's own."""
 
+DEFAULT_SOURCE = "lakehouse.default_source"
+"""``default_source()``: the database that is read where the user names none."""
+
 DEMO = "lakehouse.demo"
 """``steps()``: what ``lake demo`` does around its builds."""
 
@@ -49,7 +52,7 @@ def load(group: str) -> Contributions:
     """Load every entry point of a group; a layer that fails to import is reported, not raised.
 
     Args:
-        group: ``COMMANDS``, ``CHECKS`` or ``DEMO``.
+        group: ``COMMANDS``, ``CHECKS``, ``DEFAULT_SOURCE`` or ``DEMO``.
     """
     functions: list[Any] = []
     broken: list[BrokenLayer] = []

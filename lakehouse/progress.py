@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from typing import Protocol, TextIO
 
 _LOG_EVERY_SECONDS = 5.0
+_LOG_EVERY_SHARE = 0.1
+"""Of the time so far, so that work of hours has some dozens of lines, too."""
 
 
 class Advance(Protocol):
@@ -20,7 +22,7 @@ class Advance(Protocol):
 
 
 class _LogProgress:
-    """Prints a line every few seconds and one at the end."""
+    """Prints a line every few seconds, later every few minutes, and one at the end."""
 
     def __init__(self, label: str, total: int | None, unit: str, stream: TextIO) -> None:
         self._label, self._total, self._unit, self._stream = label, total, unit, stream
@@ -29,17 +31,26 @@ class _LogProgress:
 
     def advance(self, count: int) -> None:
         self._done += count
-        if time.monotonic() - self._told >= _LOG_EVERY_SECONDS:
-            self._told = time.monotonic()
-            self.line()
+        now = time.monotonic()
+        if now - self._told >= max(_LOG_EVERY_SECONDS, (now - self._started) * _LOG_EVERY_SHARE):
+            self._told = now
+            self._line(is_last=False)
 
-    def line(self) -> None:
+    def end(self) -> None:
+        self._line(is_last=True)
+
+    def _line(self, *, is_last: bool) -> None:
         seconds = max(time.monotonic() - self._started, 1e-3)
         rate = self._done / seconds
-        text = f"{self._label}: {self._done:,} {self._unit}, {rate:,.0f}/s"
-        if self._total and self._done < self._total and rate:
+        total = f" of {self._total:,}" if self._total and not is_last else ""
+        text = f"{self._label}: {self._done:,}{total} {self._unit}, {_rate_text(rate)}/s"
+        if self._total and self._done < self._total and rate and not is_last:
             text += f", {(self._total - self._done) / rate:,.0f} s left"
         print(text, file=self._stream, flush=True)
+
+
+def _rate_text(rate: float) -> str:
+    return f"{rate:,.0f}" if rate >= 10 else f"{rate:.1f}"
 
 
 @contextmanager
@@ -61,7 +72,7 @@ def progress(
         return
     log = _LogProgress(label, total, unit, target)
     yield log
-    log.line()
+    log.end()
 
 
 @contextmanager
@@ -81,7 +92,7 @@ def _bar(label: str, total: int | None, unit: str, target: TextIO) -> Iterator[A
         def render(self, task):  # type: ignore[no-untyped-def]
             from rich.text import Text
 
-            return Text(f"{task.finished_speed or task.speed or 0:,.0f} {unit}/s")
+            return Text(f"{_rate_text(task.finished_speed or task.speed or 0)} {unit}/s")
 
     class Bar:
         def advance(self, count: int) -> None:

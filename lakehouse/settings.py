@@ -23,8 +23,8 @@ class Settings:
 
     Attributes:
         root: The checkout; every other folder hangs below it.
-        source_dsn: The PostgreSQL to extract from; None means the embedded one. Never shown: it
-            may hold a password.
+        source_dsn: The PostgreSQL to extract from; None means the one that a layer contributes.
+            Never shown: it may hold a password.
         kafka_bootstrap: ``host:port`` of the broker; None means the in-process one.
         keep_versions: How many published versions are kept, the current one included.
         memory_limit: What DuckDB may use for a build before it spills, in DuckDB's notation.

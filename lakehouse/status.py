@@ -10,9 +10,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from lakehouse.locks import LockHolder, current_holder
-from lakehouse.publishing import NoVersionError, Version, current_version
+from lakehouse.publishing import NoVersionError, Version, current_version, is_rolled_back
 from lakehouse.publishing.held_back import HeldBack, read_held_back
-from lakehouse.publishing.versions import rollback_note
 from lakehouse.raw import RawTable, raw_tables
 from lakehouse.settings import Settings
 
@@ -20,6 +19,8 @@ if TYPE_CHECKING:
     import duckdb
 
 SYSTEM_SCHEMA = "lake"
+_ACCOUNTING = "quarantine.source_accounting"
+"""dbt's model of where each landed row is; a version made without it says nothing of that."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,12 +29,15 @@ class SourceTable:
 
     Attributes:
         commits: Raw commits.
-        raw_rows: Rows in them, repeats and tombstones included.
+        raw_rows: Rows in them, repeats and tombstones included. They are the sum of the clean, the
+            quarantined, the earlier and the unpublished rows.
         watermark: Exact cursor text up to which raw is complete; None before the first.
         extracted_at: Clock of the newest commit's snapshot (UTC); None without a commit.
         unpublished_commits: Commits that the published version has not seen.
-        staging_rows: Rows of its staging table in the published version; None if not there.
-        quarantine_rows: Likewise of its quarantine table.
+        unpublished_rows: Rows in them.
+        clean_rows: Rows of the published version that are current and break no rule; None if the
+            table is not in it.
+        quarantined_rows: Its current rows that break a rule; None likewise.
     """
 
     source: str
@@ -43,13 +47,22 @@ class SourceTable:
     watermark: str | None
     extracted_at: datetime | None
     unpublished_commits: int
-    staging_rows: int | None
-    quarantine_rows: int | None
+    unpublished_rows: int
+    clean_rows: int | None
+    quarantined_rows: int | None
 
     @property
     def name(self) -> str:
         """Source and table."""
         return f"{self.source}.{self.table}"
+
+    @property
+    def earlier_rows(self) -> int | None:
+        """Published raw rows that are not current: repeats, older versions, deletions."""
+        if self.clean_rows is None:
+            return None
+        current = self.clean_rows + (self.quarantined_rows or 0)
+        return self.raw_rows - self.unpublished_rows - current
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +98,19 @@ class _Commit:
     extracted_at: datetime
 
 
-_Commits = Mapping[tuple[str, str, str], _Commit]
+@dataclass(frozen=True, slots=True)
+class _Published:
+    """What a version says about itself.
+
+    Attributes:
+        rows: ``schema.table`` to rows.
+        commits: The raw commits it was made from, by source, table and batch id.
+        accounting: Clean and quarantined rows by source and table.
+    """
+
+    rows: Mapping[str, int]
+    commits: Mapping[tuple[str, str, str], _Commit]
+    accounting: Mapping[tuple[str, str], tuple[int, int]]
 
 
 def collect(settings: Settings) -> Status:
@@ -98,31 +123,31 @@ def collect(settings: Settings) -> Status:
         published = current_version(settings)
     except NoVersionError:
         published = None
-    rows, commits = _read_version(published) if published else ({}, {})
+    version = _read_version(published) if published else _Published({}, {}, {})
     return Status(
         published=published,
-        is_rolled_back=rollback_note(settings).exists(),
-        published_rows=rows,
-        sources=tuple(_source(table, rows, commits) for table in raw_tables(settings.raw_dir)),
+        is_rolled_back=is_rolled_back(settings),
+        published_rows=version.rows,
+        sources=tuple(_source(table, version) for table in raw_tables(settings.raw_dir)),
         builder=current_holder(settings.build_lock),
         held_back=read_held_back(settings),
     )
 
 
-def _source(table: RawTable, rows: Mapping[str, int], published: _Commits) -> SourceTable:
+def _source(table: RawTable, version: _Published) -> SourceTable:
     """Opens only the commits that the version does not describe: there may be thousands."""
     paths = table.commits()
     commits: list[_Commit] = []
-    unpublished = 0
+    unpublished: list[_Commit] = []
     for path in paths:
-        known = published.get((table.source, table.table, path.stem))
+        known = version.commits.get((table.source, table.table, path.stem))
         if known is None:
             info = table.read(path)
             known = _Commit(info.rows, info.watermark_after, info.extracted_at)
-            unpublished += 1
+            unpublished.append(known)
         commits.append(known)
     marks = [commit.watermark for commit in commits if commit.watermark is not None]
-    model = f"{table.source}__{table.table}"
+    clean, quarantined = version.accounting.get((table.source, table.table), (None, None))
     return SourceTable(
         source=table.source,
         table=table.table,
@@ -130,13 +155,14 @@ def _source(table: RawTable, rows: Mapping[str, int], published: _Commits) -> So
         raw_rows=sum(commit.rows for commit in commits),
         watermark=marks[-1] if marks else None,
         extracted_at=commits[-1].extracted_at if commits else None,
-        unpublished_commits=unpublished,
-        staging_rows=rows.get(f"staging.stg_{model}"),
-        quarantine_rows=rows.get(f"quarantine.quarantine_{model}"),
+        unpublished_commits=len(unpublished),
+        unpublished_rows=sum(commit.rows for commit in unpublished),
+        clean_rows=clean,
+        quarantined_rows=quarantined,
     )
 
 
-def _read_version(version: Version) -> tuple[dict[str, int], _Commits]:
+def _read_version(version: Version) -> _Published:
     import duckdb
 
     with duckdb.connect(str(version.path), read_only=True) as connection:
@@ -147,7 +173,19 @@ def _read_version(version: Version) -> tuple[dict[str, int], _Commits]:
                 " epoch_us(extracted_at) from lake.commits"
             ).fetchall()
         }
-        return _count_rows(connection), commits
+        rows = _count_rows(connection)
+        accounting = {
+            (source, table): (clean, quarantined)
+            for source, table, clean, quarantined in (
+                connection.execute(
+                    "select source_name, table_name, clean_rows, quarantined_rows"
+                    f" from {_ACCOUNTING}"
+                ).fetchall()
+                if _ACCOUNTING in rows
+                else ()
+            )
+        }
+        return _Published(rows, commits, accounting)
 
 
 def _count_rows(connection: "duckdb.DuckDBPyConnection") -> dict[str, int]:

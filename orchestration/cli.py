@@ -23,24 +23,28 @@ def register(app: typer.Typer) -> None:
 
 def ui(
     port: Annotated[
-        int, typer.Option(envvar="LAKE_UI_PORT", min=1, max=65535, help="Port on the loopback.")
+        int, typer.Option(envvar="LAKE_UI_PORT", min=1, max=65535, help="Port on 127.0.0.1.")
     ] = 3000,
 ) -> None:
-    """Open the Dagster UI on the loopback.
+    """Start the Dagster UI on this machine.
 
-    It shows one graph of raw tables, models, tests and the published warehouse. Runs and schedules
-    are kept in data/dagster. Ctrl-C stops everything.
+    It shows one graph of raw tables, models, tests and the published warehouse. Runs and
+    schedules are kept in data/dagster. Ctrl-C stops everything. If the UI of this
+    project is open already, its address is shown.
     """
     from lakehouse.locks import file_lock
     from lakehouse.settings import load_settings
     from orchestration.dagster_home import prepare_home
     from orchestration.dbt_manifest import load_manifest
-    from orchestration.ui import DagsterUi, require_free_port
+    from orchestration.ui import DagsterUi, require_free_port, running_ui, ui_lock, ui_purpose
 
     started = time.monotonic()
     settings = load_settings()
-    home = prepare_home(settings)
-    with file_lock(home / "ui.lock", purpose=f"lake ui --port {port}", wait=False):
+    if told := running_ui(settings):
+        typer.echo(told)
+        return
+    prepare_home(settings)
+    with file_lock(ui_lock(settings), purpose=ui_purpose(port), wait=False):
         require_free_port(port)
         typer.echo("Starting Dagster ...")
         load_manifest(settings)  # a mistake in the dbt project is said here, not in the browser

@@ -11,7 +11,7 @@ from typing import Any
 
 import dagster as dg
 
-from lakehouse.publishing.versions import current_path
+from lakehouse.publishing import current_id
 from lakehouse.settings import Settings
 from orchestration.dbt_build import BuildOutcome, LogLine, NodeOutcome, run_build, select_arguments
 from orchestration.dbt_graph import DbtGraph
@@ -48,7 +48,7 @@ def build_dbt_assets(settings: Settings, graph: DbtGraph) -> dg.AssetsDefinition
         context: dg.AssetExecutionContext, config: BuildConfig
     ) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
         with retry_only_infrastructure(context.retry_number):
-            selected = _selected_nodes(context, graph, has_version=bool(current_path(settings)))
+            selected = _selected_nodes(context, graph, has_version=current_id(settings) is not None)
             arguments = select_arguments(
                 None if selected == _all_nodes(graph) else _selectors(graph, selected),
                 full_refresh=config.full_refresh,

@@ -6,7 +6,7 @@ belong what becomes of the results. Must not import Dagster.
 
 import json
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -16,6 +16,7 @@ from typing import Any
 
 import psutil
 
+from lakehouse.dbt.build import without_proven_unit_tests
 from lakehouse.dbt.nodes import GREEN, SKIPPED, short_name
 from lakehouse.dbt.run import run_dbt
 from lakehouse.settings import Settings
@@ -113,6 +114,8 @@ def run_build(
 ) -> BuildOutcome:
     """Run dbt to its end in a target folder of its own.
 
+    A build of everything leaves out unit tests that were green with this code, as ``lake build``.
+
     Args:
         settings: The project.
         arguments: From ``select_arguments``.
@@ -135,8 +138,14 @@ def run_build(
             errors.append(parsed.text)
         on_line(parsed)
 
-    code = _run(settings, arguments, target, f"Dagster run {run_id[:8]}", read)
-    return _read_outcome(target, tuple(errors), code)
+    def run(more: Sequence[str]) -> BuildOutcome:
+        errors.clear()
+        code = _run(settings, [*arguments, *more], target, f"Dagster run {run_id[:8]}", read)
+        return _read_outcome(target, tuple(errors), code)
+
+    if arguments == select_arguments(None):
+        return without_proven_unit_tests(settings, run)
+    return run(())
 
 
 def parse_line(line: str) -> LogLine:

@@ -26,7 +26,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
         LakeError: The table list or the dbt project cannot be read.
     """
     graph = build_graph(load_manifest(settings))
-    raw = build_raw_assets(settings, load_sources())
+    raw = build_raw_assets(settings, load_sources(settings))
     dbt = build_dbt_assets(settings, graph)
     published = build_publish_asset(settings, graph.keys_in_schemas(_public_schemas(settings)))
     assets = dg.Definitions(

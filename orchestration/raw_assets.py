@@ -9,13 +9,12 @@ from typing import Any
 
 import dagster as dg
 
-from demo.postgres.embedded import source_dsn
 from ingest.postgres import ExtractionError, ExtractReport, extract_tables
 from ingest.sources import TableSpec
 from lakehouse.raw import RawTable
 from lakehouse.settings import Settings
+from lakehouse.source import fill_source, source_dsn
 from orchestration.dbt_graph import DbtGraph
-from orchestration.demo_source import seed_if_missing
 from orchestration.failures import retry_only_infrastructure
 
 
@@ -39,14 +38,14 @@ def build_raw_assets(settings: Settings, tables: Sequence[TableSpec]) -> dg.Asse
         pool="extract",
     )
     def extract(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[Any]]:
-        # Held throughout, so that the embedded server is started once.
-        with retry_only_infrastructure(context.retry_number), source_dsn(settings):
+        # Held throughout, so that a server that has to be started is started once.
+        with retry_only_infrastructure(context.retry_number), source_dsn(settings) as dsn:
             chosen = [t for t in tables if raw_key(t) in context.selected_asset_keys]
             by_label = {table.label: table for table in chosen}
-            seeded = seed_if_missing(settings, on_line=context.log.info)
+            filled = fill_source(settings, context.log.info)
             failure: ExtractionError | None = None
             try:
-                reports: Sequence[ExtractReport] = extract_tables(settings, list(by_label))
+                reports: Sequence[ExtractReport] = extract_tables(settings, dsn, chosen)
             except ExtractionError as error:
                 reports, failure = error.reports, error
             for report in reports:
@@ -57,8 +56,8 @@ def build_raw_assets(settings: Settings, tables: Sequence[TableSpec]) -> dg.Asse
                     context.log.error(f"{label}: {report.error}")
                     continue
                 metadata = describe(settings, by_label[label], report)
-                if seeded:
-                    metadata["source"] = seeded
+                if filled:
+                    metadata["source"] = filled
                 context.log.info(f"{label}: {metadata['result']}")
                 yield dg.MaterializeResult(asset_key=raw_key(by_label[label]), metadata=metadata)
             if failure:
@@ -68,24 +67,36 @@ def build_raw_assets(settings: Settings, tables: Sequence[TableSpec]) -> dg.Asse
 
 
 def external_raw_assets(graph: DbtGraph, extracted: Collection[dg.AssetKey]) -> list[dg.AssetSpec]:
-    """The raw tables that dbt reads and no operation here writes: `lake stream run` lands streams.
+    """The raw tables that dbt reads and no operation here writes.
 
-    They are shown upstream of their models and cannot be materialized.
+    Those of the source ``stream`` are landed by `lake stream run`. Of any other nothing here knows
+    who lands it: it may be missing from ``ingest/sources.yml``. They are shown upstream of their
+    models and cannot be materialized.
 
     Args:
         graph: The dbt project.
         extracted: The raw tables that have an operation.
     """
-    return [
-        dg.AssetSpec(
-            key,
-            group_name="raw",
-            kinds={"kafka", "parquet"},
-            description=f"{graph.node(unique_id)['description']} `lake stream run` lands them.",
+    specs = []
+    for unique_id, key in graph.sources.items():
+        if key in extracted:
+            continue
+        source = graph.node(unique_id)
+        is_stream = source["source_name"] == "stream"
+        landed = (
+            "`lake stream run` lands them."
+            if is_stream
+            else "Nothing here lands it: it is not listed in `ingest/sources.yml`."
         )
-        for unique_id, key in graph.sources.items()
-        if key not in extracted
-    ]
+        specs.append(
+            dg.AssetSpec(
+                key,
+                group_name="raw",
+                kinds={"kafka", "parquet"} if is_stream else {"parquet"},
+                description=f"{source['description']} {landed}".strip(),
+            )
+        )
+    return specs
 
 
 def describe(settings: Settings, table: TableSpec, report: ExtractReport) -> dict[str, Any]:

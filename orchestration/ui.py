@@ -19,6 +19,7 @@ from pathlib import Path
 import psutil
 
 from lakehouse.errors import LakeError
+from lakehouse.locks import current_holder
 from lakehouse.settings import Settings
 from orchestration.dagster_home import dagster_environment
 
@@ -57,6 +58,41 @@ def require_free_port(port: int) -> None:
                 f"port {port} on {HOST} cannot be used: {error.strerror}",
                 f"run `lake ui --port {DEFAULT_PORT}`",
             ) from error
+
+
+def ui_lock(settings: Settings) -> Path:
+    """Held while a UI runs on this project's Dagster home."""
+    return settings.dagster_home / "ui.lock"
+
+
+def ui_purpose(port: int) -> str:
+    """What the holder of the lock is doing; ``running_ui`` reads the port from it."""
+    return f"lake ui --port {port}"
+
+
+def running_ui(settings: Settings) -> str | None:
+    """The UI that somebody has opened on this project, in a sentence with its address.
+
+    Args:
+        settings: The project.
+
+    Returns:
+        None when there is none.
+
+    Raises:
+        UiError: There is one, but it does not answer yet or any more.
+    """
+    holder = current_holder(ui_lock(settings))
+    if holder is None:
+        return None
+    port = int(holder.purpose.rpartition(" ")[2])
+    if _answers(port):
+        since = f"since {holder.since:%Y-%m-%d %H:%M:%S} UTC"
+        return f"Dagster UI: http://{HOST}:{port} (already running, pid {holder.pid}, {since})"
+    raise UiError(
+        f"`{holder.purpose}` is starting or stopping (pid {holder.pid})",
+        "wait a moment, then run `lake ui` again",
+    )
 
 
 class DagsterUi:

@@ -1,7 +1,7 @@
 """How long a query over the last hour takes on ten million events, in a file as it is published.
 
 Usage: ``python -m bench.stream.last_hour [--events 10000000]``. The file has the columns, the
-storage version and the order of ``staging.stg_stream__power_events``: builds one after the other,
+storage version and the order of ``marts.fct_power_reading``: builds one after the other,
 each sorted by time, with one event in fifty up to an hour late.
 """
 
@@ -25,7 +25,7 @@ BUILD_MINUTES = 10
 ROUNDS = 20
 
 _EVENTS = f"""
-create table published.stg_stream__power_events as
+create table published.fct_power_reading as
 with
 
 arrivals as (
@@ -64,16 +64,16 @@ order by _batch_id, event_at, device
 
 QUERIES = {
     "per device: count, mean, peak": """
-        select device, count(*), avg(watt), max(watt) from published.stg_stream__power_events
+        select device, count(*), avg(watt), max(watt) from published.fct_power_reading
         where event_at >= timestamptz '{since}' group by device""",
     "five minutes of each device": """
         select device, time_bucket(interval 5 minute, event_at) as window_start, avg(volt)
-        from published.stg_stream__power_events
+        from published.fct_power_reading
         where event_at >= timestamptz '{since}' group by all""",
     "since an hour before the newest": """
-        select count(*), sum(watt) from published.stg_stream__power_events
+        select count(*), sum(watt) from published.fct_power_reading
         where event_at >= (
-            select max(event_at) - interval 1 hour from published.stg_stream__power_events)""",
+            select max(event_at) - interval 1 hour from published.fct_power_reading)""",
 }
 
 
@@ -101,9 +101,9 @@ def _measure(path: Path, name: str, template: str) -> bool:
         with duckdb.connect() as db:
             db.execute("set TimeZone = 'UTC'")
             db.execute(f"attach '{path}' as published (read_only)")
-            newest = db.execute(
-                "select max(event_at) from published.stg_stream__power_events"
-            ).fetchall()[0][0]
+            newest = db.execute("select max(event_at) from published.fct_power_reading").fetchall()[
+                0
+            ][0]
             query = template.format(since=newest - timedelta(hours=1))
             started = time.perf_counter()
             db.execute(query).fetchall()

@@ -75,7 +75,7 @@ def _add_system_user() -> None:
     if tool is None:
         raise EmbeddedPostgresError(
             "PostgreSQL does not run as root and this system has no `useradd`",
-            "run as a normal user, or set LAKE_SOURCE_DSN to a PostgreSQL of your own",
+            "run as a normal user, or name a PostgreSQL of your own in LAKE_DEMO_DSN",
         )
     command = [tool, "--system", "--no-create-home", "--shell", "/bin/sh", SYSTEM_USER]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -83,7 +83,7 @@ def _add_system_user() -> None:
     if done.returncode not in (0, 9):
         raise EmbeddedPostgresError(
             f"the account {SYSTEM_USER} cannot be made: {done.stderr.strip()}",
-            "run as a normal user, or set LAKE_SOURCE_DSN to a PostgreSQL of your own",
+            "run as a normal user, or name a PostgreSQL of your own in LAKE_DEMO_DSN",
         )
 
 

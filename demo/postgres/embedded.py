@@ -35,7 +35,6 @@ __all__ = [
     "SUPERUSER",
     "EmbeddedPostgres",
     "EmbeddedPostgresError",
-    "source_dsn",
     "stop_abandoned_server",
 ]
 
@@ -126,24 +125,6 @@ class EmbeddedPostgres:
             )
         host = quote(str(self._socket_dir), safe="")
         return f"postgresql://{quote(role)}@/{quote(database)}?host={host}&port=5432"
-
-
-@contextmanager
-def source_dsn(settings: Settings, role: str = EXTRACTOR_ROLE) -> Iterator[str]:
-    """The address of the database to extract from, up for as long as the block runs.
-
-    Args:
-        settings: ``source_dsn`` in it is taken as it stands; if None the embedded server is used.
-        role: Who connects to the embedded server.
-
-    Raises:
-        EmbeddedPostgresError: The embedded server cannot be started.
-    """
-    if settings.source_dsn is not None:
-        yield settings.source_dsn
-        return
-    with EmbeddedPostgres(settings) as server:
-        yield server.dsn(role)
 
 
 def stop_abandoned_server(settings: Settings) -> bool:

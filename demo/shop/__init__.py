@@ -5,8 +5,17 @@ from it: the extractor treats it like any other database.
 """
 
 from demo.shop.connection import ShopError
-from demo.shop.schema import create_schema
+from demo.shop.schema import create_schema, has_shop, is_filled
 from demo.shop.seeding import SeedReport, seed
 from demo.shop.simulation import DayReport, simulate_day
 
-__all__ = ["DayReport", "SeedReport", "ShopError", "create_schema", "seed", "simulate_day"]
+__all__ = [
+    "DayReport",
+    "SeedReport",
+    "ShopError",
+    "create_schema",
+    "has_shop",
+    "is_filled",
+    "seed",
+    "simulate_day",
+]

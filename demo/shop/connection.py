@@ -50,7 +50,7 @@ def _in_words(error: psycopg.Error) -> ShopError:
         return ShopError(f"the shop's tables are missing: {reason}", "run `lake seed`")
     if isinstance(error, errors.InsufficientPrivilege):
         return ShopError(
-            f"the role that LAKE_SOURCE_DSN names lacks a right: {reason}",
+            f"the role that LAKE_DEMO_DSN names lacks a right: {reason}",
             "connect as the database's owner, or grant that right",
         )
     if isinstance(error, errors.DiskFull):
@@ -62,7 +62,7 @@ def _in_words(error: psycopg.Error) -> ShopError:
         and not error.sqlstate
     ):
         return ShopError(
-            f"the source database does not answer: {reason}",
-            "check LAKE_SOURCE_DSN and that the server runs, or unset it to use the embedded one",
+            f"the demo's database does not answer: {reason}",
+            "check LAKE_DEMO_DSN and that the server runs, or unset it to use the embedded one",
         )
-    return ShopError(f"the source database refused: {reason}", "run `lake doctor`")
+    return ShopError(f"the demo's database refused: {reason}", "run `lake doctor`")

@@ -1,4 +1,8 @@
-"""Creating and dropping the shop's schema; the SQL itself is ``schema.sql`` beside this file."""
+"""Creating and dropping the shop's schema; the SQL itself is ``schema.sql`` beside this file.
+
+The schema carries a mark. Here belongs refusing to touch a schema ``shop`` without it: that is
+somebody's application.
+"""
 
 import os
 from collections.abc import Iterator
@@ -8,9 +12,12 @@ from typing import Any
 
 from psycopg import Connection, sql
 
-from demo.shop.connection import SCHEMA, shop_connection
+from demo.shop.connection import SCHEMA, ShopError, shop_connection
 
 PASSWORD_VARIABLE = "LAKE_EXTRACTOR_PASSWORD"  # noqa: S105  (a name, not a password)
+
+MARK = "made by lake seed"
+"""The comment on a schema that the demo made."""
 
 _FOREIGN_KEYS = """
     select relname, conname, pg_get_constraintdef(pg_constraint.oid)
@@ -41,14 +48,61 @@ def create_schema(dsn: str) -> None:
         dsn: A database, as a role that may create schemas and roles in it.
 
     Raises:
-        ShopError: The server does not answer or the role lacks a right.
+        ShopError: The server does not answer, the role lacks a right, or there is a schema ``shop``
+            that the demo did not make.
     """
     with shop_connection(dsn, purpose="create schema") as connection:
         apply_schema(connection)
 
 
+def has_shop(dsn: str) -> bool:
+    """Whether there is a schema ``shop``, whoever made it.
+
+    It comes with its rows in one transaction, so where it is, it is complete.
+    """
+    with shop_connection(dsn, purpose="look") as connection:
+        found = connection.execute("select to_regnamespace(%s) is not null", (SCHEMA,)).fetchone()
+    return bool(found and found[0])
+
+
+def is_filled(dsn: str) -> bool:
+    """Whether the demo's shop has customers.
+
+    Raises:
+        ShopError: The schema ``shop`` is not the demo's.
+    """
+    with shop_connection(dsn, purpose="look") as connection:
+        refuse_foreign(connection)
+        found = connection.execute("select to_regclass('shop.customers') is not null").fetchone()
+        if found is None or not found[0]:
+            return False
+        filled = connection.execute("select exists(select from shop.customers)").fetchone()
+    return bool(filled and filled[0])
+
+
+def refuse_foreign(connection: Connection[Any]) -> None:
+    """Stop before a schema ``shop`` that does not carry the demo's mark.
+
+    Raises:
+        ShopError: There is one.
+    """
+    found = connection.execute(
+        "select current_database(), obj_description(oid, 'pg_namespace') from pg_namespace"
+        " where nspname = %s",
+        (SCHEMA,),
+    ).fetchone()
+    if found and found[1] != MARK:
+        raise ShopError(
+            f"the schema {SCHEMA} of database {found[0]} was not made by `lake seed`, so nothing"
+            " in it is changed",
+            "name another database in LAKE_DEMO_DSN; if it is the demo's all the same, run"
+            f" `comment on schema {SCHEMA} is '{MARK}'` there",
+        )
+
+
 def apply_schema(connection: Connection[Any]) -> None:
     """Do what ``create_schema`` does inside the caller's transaction."""
+    refuse_foreign(connection)
     connection.execute(_SCHEMA_SQL.read_bytes())
     password = os.environ.get(PASSWORD_VARIABLE)
     if password:
@@ -84,5 +138,10 @@ def bare_tables(connection: Connection[Any]) -> Iterator[None]:
 
 
 def drop_schema(connection: Connection[Any]) -> None:
-    """Drop the schema ``shop`` with all its rows; roles stay."""
+    """Drop the schema ``shop`` with all its rows; roles stay.
+
+    Raises:
+        ShopError: The demo did not make it.
+    """
+    refuse_foreign(connection)
     connection.execute(sql.SQL("drop schema if exists {} cascade").format(sql.Identifier(SCHEMA)))

@@ -74,14 +74,14 @@ def seed(
             100,000 items.
         until: The two years of history end at 00:00 UTC of this day; today if None.
         dirt: Share of the rows that break each business rule of ``demo.shop.dirt``.
-        reset: Drop the schema ``shop`` with all its rows first. What was extracted from it stays in
-            raw and keeps its watermark, behind which the new rows lie: set that raw source aside
-            as well.
+        reset: Drop the demo's schema ``shop`` with all its rows first. What was extracted from it
+            stays in raw and keeps its watermark, behind which the new rows lie: set that raw source
+            aside as well.
         progress: Show progress on standard error.
 
     Raises:
-        ShopError: The shop already holds rows, an argument is out of range, or the server does not
-            answer or refuses.
+        ShopError: The shop already holds rows or is not the demo's, an argument is out of range, or
+            the server does not answer or refuses.
     """
     started = time.monotonic()
     last_day = _check(seed, scale, until, dirt)

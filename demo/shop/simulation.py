@@ -9,6 +9,7 @@ from demo.shop.connection import ShopError, shop_connection
 from demo.shop.day import read_day
 from demo.shop.day_changes import change_rows
 from demo.shop.day_sales import add_rows
+from demo.shop.schema import refuse_foreign
 from lakehouse.progress import progress as show_progress
 
 DEFAULT_SEED = 42
@@ -50,7 +51,7 @@ def simulate_day(dsn: str, *, seed: int = DEFAULT_SEED, progress: bool = False) 
         progress: Show progress on standard error.
 
     Raises:
-        ShopError: The server does not answer, or the shop is missing or empty.
+        ShopError: The server does not answer, or the shop is missing, empty or not the demo's.
     """
     started = time.monotonic()
     if seed < 0:
@@ -60,6 +61,7 @@ def simulate_day(dsn: str, *, seed: int = DEFAULT_SEED, progress: bool = False) 
         # its start, which stamps the new rows, lies after everything another day has written.
         connection.execute("select pg_advisory_lock(%s)", (_LOCK,))
         connection.commit()
+        refuse_foreign(connection)
         day = read_day(connection, seed)
         bar = show_progress("a business day") if progress else nullcontext()
         with bar as advance:

@@ -10,9 +10,8 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from ingest.postgres.connection import Connection, Row
-from ingest.postgres.errors import SourceError
-from ingest.postgres.sql import identifier, literal
-from ingest.postgres.types import ColumnType, column_type
+from ingest.postgres.report import SourceError
+from ingest.postgres.types import ColumnType, column_type, identifier, literal
 from ingest.sources import TableSpec
 from lakehouse.raw import META_FIELDS, raw_schema
 
@@ -127,7 +126,8 @@ def _relation(connection: Connection, spec: TableSpec) -> Row:
     if not found:
         raise SourceError(
             f"the source database has no table {spec.schema}.{spec.name}",
-            "create it (`lake seed` makes the demo's tables) or correct ingest/sources.yml",
+            "create it or correct ingest/sources.yml; without LAKE_SOURCE_DSN `lake seed` makes "
+            "the demo's tables",
         )
     if not found[0]["usable"]:
         role = found[0]["role"]

@@ -16,7 +16,13 @@ import adbc_driver_manager as adbc
 import adbc_driver_postgresql
 import pyarrow as pa
 
-from ingest.postgres.errors import ConnectionLostError, SourceError, masked, server_message
+from ingest.postgres.report import (
+    ConnectionLostError,
+    SourceError,
+    UnreachableError,
+    masked,
+    server_message,
+)
 
 _STATEMENT_OPTIONS = {"adbc.postgresql.batch_size_hint_bytes": str(8 << 20)}
 
@@ -68,7 +74,7 @@ class Connection:
         dsn: libpq connection string or URI. Errors never show its password.
 
     Raises:
-        SourceError: On entering, when no connection can be had.
+        UnreachableError: On entering, when no connection can be had.
     """
 
     def __init__(self, dsn: str) -> None:
@@ -80,11 +86,14 @@ class Connection:
         try:
             self._database = adbc_driver_postgresql.connect(with_network_defaults(self._dsn))
             self._connection = adbc.AdbcConnection(self._database)
+            settings = (f"set_config('{n}', '{value}', false)" for n, value in _SESSION.items())
+            self.execute(f"select {', '.join(settings)}")
         except adbc.Error as error:
             self.close()
             raise self._refused(error) from error
-        settings = (f"set_config('{name}', '{value}', false)" for name, value in _SESSION.items())
-        self.execute(f"select {', '.join(settings)}")
+        except SourceError as error:
+            self.close()
+            raise UnreachableError(error.cause, error.next_step) from error
         return self
 
     def __exit__(
@@ -184,19 +193,18 @@ class Connection:
             return probe.sqlstate != _IN_FAILED_TRANSACTION
         return False
 
-    def _refused(self, error: adbc.Error) -> SourceError:
+    def _refused(self, error: adbc.Error) -> UnreachableError:
         if _is_malformed(str(error)):
             # libpq quotes the piece it stumbles over, and that piece may be the password.
-            return SourceError(
+            return UnreachableError(
                 "LAKE_SOURCE_DSN is not a PostgreSQL connection string",
                 "write it like postgresql://user:password@host:5432/database, special characters "
                 "in percent encoding",
             )
         message = masked(server_message(error), self._dsn).split(" Is the server running")[0]
-        return SourceError(
+        return UnreachableError(
             f"the source database does not answer: {message}",
-            "check that it runs and that LAKE_SOURCE_DSN is right, or unset LAKE_SOURCE_DSN to use "
-            "the embedded one",
+            "check that it runs and that LAKE_SOURCE_DSN is right",
         )
 
 

@@ -1,21 +1,44 @@
-"""What one extraction did to one table, and the error that carries such reports.
+"""What an extraction tells: one report a table, and failures as sentences without secrets.
 
-Here belongs counting. Here does not belong how it is shown.
+Here belong counting, telling failures apart and hiding passwords. Here does not belong what is done
+about a failure (``extract`` tries again) or how it is shown (``ingest.cli``).
 """
 
-import time
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
+from urllib.parse import unquote
 
-from ingest.sources import TableSpec
 from lakehouse.errors import LakeError
 from lakehouse.raw import CommitInfo
 
+_SECRETS = (
+    re.compile(r"://[^:/@\s]*:([^@\s]*)@"),
+    re.compile(r"(?:^|[\s?&])password\s*=\s*('(?:[^'\\]|\\.)*'|[^\s&]+)"),
+)
+_MASK = "***"
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+
+class SourceError(LakeError):
+    """The source database, or a table in it, cannot be extracted as asked."""
+
+
+class UnreachableError(SourceError):
+    """No connection can be had."""
+
+
+class ConnectionLostError(SourceError):
+    """The connection broke, so that everything after the last commit is to be read again."""
+
+
+class DeletesRefusedError(SourceError):
+    """More rows disappeared than one run may tombstone; nothing was tombstoned."""
+
+
+@dataclass(slots=True, kw_only=True)
 class ExtractReport:
-    """What one run did to one table.
+    """What one run did to one table; filled while it is done, over all attempts of the run.
 
     Attributes:
         source: Name of the source.
@@ -37,19 +60,36 @@ class ExtractReport:
 
     source: str
     table: str
-    batches: tuple[str, ...]
-    rows: int
-    upserts: int
-    deletes: int
-    rows_read: int
-    null_cursors: int
-    future_cursors: int
-    watermark_before: str | None
-    watermark_after: str | None
-    guarantee: str | None
-    seconds: float
-    warnings: tuple[str, ...]
-    error: str | None
+    batches: tuple[str, ...] = ()
+    rows: int = 0
+    upserts: int = 0
+    deletes: int = 0
+    rows_read: int = 0
+    null_cursors: int = 0
+    future_cursors: int = 0
+    watermark_before: str | None = None
+    watermark_after: str | None = None
+    guarantee: str | None = None
+    seconds: float = 0.0
+    warnings: tuple[str, ...] = ()
+    error: str | None = None
+
+    def begin(self, watermark: str | None) -> None:
+        """Note where the table stood before this run: before its first commit."""
+        if not self.batches:
+            self.watermark_before = self.watermark_after = watermark
+
+    def add(self, info: CommitInfo) -> None:
+        """Count a commit."""
+        self.batches += (info.batch_id,)
+        self.rows += info.rows
+        self.upserts += info.upserts
+        self.deletes += info.deletes
+        self.watermark_after = info.watermark_after
+
+    def warn(self, sentences: Iterable[str]) -> None:
+        """Add warnings, each once."""
+        self.warnings = tuple(dict.fromkeys((*self.warnings, *sentences)))
 
     def as_dict(self) -> dict[str, Any]:
         """The report as JSON values."""
@@ -72,72 +112,25 @@ class ExtractionError(LakeError):
         super().__init__(f"{first.cause}{also}", first.next_step)
 
 
-@dataclass(slots=True)
-class Tally:
-    """Counts while a table is extracted, over all attempts of one run."""
+def masked(text: str, dsn: str) -> str:
+    """Remove a connection string's password from a text.
 
-    spec: TableSpec
-    batches: list[str] = field(default_factory=list)
-    upserts: int = 0
-    deletes: int = 0
-    rows_read: int = 0
-    null_cursors: int = 0
-    future_cursors: int = 0
-    watermark_before: str | None = None
-    watermark_after: str | None = None
-    guarantee: str | None = None
-    seconds: float = 0.0
-    warnings: list[str] = field(default_factory=list)
-    error: LakeError | None = None
-    started: bool = False
-
-    def begin(self, watermark: str | None) -> None:
-        """Note where the table stood before this run; later attempts change nothing."""
-        if not self.started:
-            self.watermark_before = self.watermark_after = watermark
-            self.started = True
-
-    def add(self, info: CommitInfo) -> None:
-        """Count a commit."""
-        self.batches.append(info.batch_id)
-        self.upserts += info.upserts
-        self.deletes += info.deletes
-        self.watermark_after = info.watermark_after
-
-    def warn(self, sentence: str) -> None:
-        """Add a warning, once."""
-        if sentence not in self.warnings:
-            self.warnings.append(sentence)
-
-    def report(self) -> ExtractReport:
-        """What has been counted."""
-        return ExtractReport(
-            source=self.spec.source,
-            table=self.spec.name,
-            batches=tuple(self.batches),
-            rows=self.upserts + self.deletes,
-            upserts=self.upserts,
-            deletes=self.deletes,
-            rows_read=self.rows_read,
-            null_cursors=self.null_cursors,
-            future_cursors=self.future_cursors,
-            watermark_before=self.watermark_before,
-            watermark_after=self.watermark_after,
-            guarantee=self.guarantee,
-            seconds=round(self.seconds, 3),
-            warnings=tuple(self.warnings),
-            error=str(self.error) if self.error else None,
-        )
+    Args:
+        text: What is about to be shown.
+        dsn: The connection string whose secrets may be in it.
+    """
+    for pattern in _SECRETS:
+        for secret in pattern.findall(dsn):
+            bare = secret.strip("'")
+            for form in sorted({secret, bare, unquote(bare)} - {""}, key=len, reverse=True):
+                text = text.replace(form, _MASK)
+    return text
 
 
-class Stopwatch:
-    """Adds the time its block takes to a tally."""
-
-    def __init__(self, tally: Tally) -> None:
-        self._tally = tally
-
-    def __enter__(self) -> None:
-        self._start = time.monotonic()
-
-    def __exit__(self, *_: object) -> None:
-        self._tally.seconds += time.monotonic() - self._start
+def server_message(error: BaseException) -> str:
+    """What the server or libpq said, without the driver's wrapping and the statement."""
+    text = str(error).split("\n\nQuery was:")[0]
+    text = re.split(r"(?:ERROR|FATAL|PANIC):\s+", text, maxsplit=1)[-1]
+    text = re.sub(r"^.*?\[libpq\] (?:Failed to connect: )?", "", text)
+    text = re.sub(r"\. SQLSTATE: \w+$", "", text)
+    return " ".join(text.split()).rstrip(".") or type(error).__name__

@@ -5,27 +5,34 @@ rows that those already hold. So the newest commit whose digest agrees with what
 stands on complete ground, and its watermark is the table's. When a commit in the middle was set
 aside, the ones after it no longer agree, and the extraction goes on from the one before the gap.
 
-Here belongs deriving that state. The checkpoint file is written for people and for speed: deleting
-it loses nothing.
+Here belongs deriving that state, and the checkpoint file, which is written for people and for
+speed: deleting it loses nothing. Here does not belong writing commits (``commit``).
 """
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from ingest.sources import TableSpec
 from lakehouse.files import write_text_atomically
-from lakehouse.raw import CommitInfo, RawTable
+from lakehouse.raw import CommitInfo, RawTable, schema_hash
 
 FOLLOWS = "follows"
-"""Key in a footer's details: ``log_digest`` of the commits before it."""
+"""Key in a footer's details: ``TableState.digest`` of the commits before it."""
 LOAD_WATERMARK = "load_watermark"
 """Key in a footer's details: the watermark that the end of an unfinished load will set."""
 SOURCE_IDENTITY = "source_identity"
 """Key in a footer's details: ``SourceTable.identity`` at the time of the snapshot."""
+
+_ISO = re.compile(r"\d{4}-\d{2}-\d{2}( \d{2}:\d{2}:\d{2}(\.\d+)?(\+00)?)?")
+_NUMBER = re.compile(r"-?\d+(\.\d+)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,42 +48,79 @@ class Position:
     key: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class TableState:
     """How far a table is landed.
 
     Attributes:
-        watermark: The table is complete below it; None before the first load has ended.
-        resume_position: Footer form of the last row of an unfinished load; None if none is open.
-        load_watermark: Watermark of the unfinished load's snapshot: rows below it that were
-            invisible then do not exist.
-        newest: The newest batch id in the folder, whether the state comes from it or not.
-        digest: ``log_digest`` of all commits in the folder.
-        commits: How many there are.
-        broken: Whether commits after the one that the state comes from do not count any more.
-        last: The commit that the state comes from.
+        batch_ids: All commits in the folder, in order.
+        last: The commit whose footer says how far; None before the first.
     """
 
-    watermark: str | None = None
-    resume_position: dict[str, str] | None = None
-    load_watermark: str | None = None
-    newest: str | None = None
-    digest: str = field(default_factory=lambda: log_digest(()))
-    commits: int = 0
-    broken: bool = False
+    batch_ids: tuple[str, ...] = ()
     last: CommitInfo | None = None
 
+    @property
+    def watermark(self) -> str | None:
+        """The table is complete below it; None before the first load has ended."""
+        return self.last.watermark_after if self.last else None
 
-def log_digest(batch_ids: Iterable[str]) -> str:
-    """Identify a set of commits.
+    @property
+    def resume_position(self) -> dict[str, str] | None:
+        """Footer form of the last row of an unfinished load; None if none is open."""
+        return self.last.resume_position if self.last else None
 
-    Args:
-        batch_ids: Their ids in order.
+    @property
+    def load_watermark(self) -> str | None:
+        """Watermark of the unfinished load's snapshot: what was invisible then lies above it."""
+        return self.last.details.get(LOAD_WATERMARK) if self.last else None
 
-    Returns:
-        The first 16 hexadecimal digits of a SHA-256.
+    @property
+    def source_identity(self) -> str | None:
+        """``SourceTable.identity`` of the table that was read."""
+        return self.last.details.get(SOURCE_IDENTITY) if self.last else None
+
+    @property
+    def newest(self) -> str | None:
+        """The newest batch id in the folder, whether it counts or not."""
+        return self.batch_ids[-1] if self.batch_ids else None
+
+    @property
+    def is_broken(self) -> bool:
+        """Whether commits after the last one do not count any more."""
+        return self.newest != (self.last.batch_id if self.last else None)
+
+    @property
+    def digest(self) -> str:
+        """Identifies all commits in the folder: 16 hexadecimal digits of a SHA-256 of their ids."""
+        return _prefix_digests(self.batch_ids)[-1]
+
+    def may_differ_from(self, schema: pa.Schema) -> bool:
+        """Whether some commit may have other columns, as far as the last footer tells."""
+        if self.last is None or self.is_broken:
+            return bool(self.batch_ids)
+        return self.last.schema_hash != schema_hash(schema)
+
+    def after(self, commit: CommitInfo) -> "TableState":
+        """The state once another commit is there."""
+        return TableState((*self.batch_ids, commit.batch_id), commit)
+
+
+def reaches(cursor: str | None, start: str | Position) -> bool:
+    """Whether a cursor is at or above a start, both PostgreSQL's exact texts of one type.
+
+    PostgreSQL's ISO texts of years 1 to 9999 sort like the times they mean: the fraction has no
+    trailing zeros, and the plus of the zone sorts before the point. Whatever is not such a text
+    (infinity, BC, NaN, NULL) counts as above: looking into a commit in vain is harmless.
     """
-    return _prefix_digests(batch_ids)[-1]
+    lower = start.cursor if isinstance(start, Position) else start
+    if cursor is None:
+        return True
+    if _ISO.fullmatch(cursor) and _ISO.fullmatch(lower):
+        return cursor >= lower
+    if _NUMBER.fullmatch(cursor) and _NUMBER.fullmatch(lower):
+        return Decimal(cursor) >= Decimal(lower)
+    return True
 
 
 def derive_state(raw: RawTable) -> TableState:
@@ -86,30 +130,12 @@ def derive_state(raw: RawTable) -> TableState:
         RawFileError: A commit on which the answer depends is damaged.
     """
     paths = raw.commits()
-    digests = _prefix_digests(path.stem for path in paths)
-    state = TableState(
-        newest=paths[-1].stem if paths else None, digest=digests[-1], commits=len(paths)
-    )
-    for index in range(len(paths) - 1, -1, -1):
-        info = raw.read(paths[index])
-        if info.details.get(FOLLOWS) == digests[index]:
-            return _state_after(info, state, broken=index < len(paths) - 1)
-    return TableState(
-        newest=state.newest, digest=state.digest, commits=len(paths), broken=bool(paths)
-    )
-
-
-def _state_after(info: CommitInfo, of_folder: TableState, *, broken: bool) -> TableState:
-    return TableState(
-        watermark=info.watermark_after,
-        resume_position=info.resume_position,
-        load_watermark=info.details.get(LOAD_WATERMARK),
-        newest=of_folder.newest,
-        digest=of_folder.digest,
-        commits=of_folder.commits,
-        broken=broken,
-        last=info,
-    )
+    batch_ids = tuple(path.stem for path in paths)
+    for path, digest in reversed(list(zip(paths, _prefix_digests(batch_ids)[:-1], strict=True))):
+        info = raw.read(path)
+        if info.details.get(FOLLOWS) == digest:
+            return TableState(batch_ids, info)
+    return TableState(batch_ids)
 
 
 def _prefix_digests(batch_ids: Iterable[str]) -> list[str]:
@@ -133,7 +159,7 @@ class Checkpoint:
         commits: How many there are.
         live_rows: Keys whose latest version is no tombstone; None if nobody counted.
         source_identity: The table that was last read to the end; see ``SourceTable.identity``.
-        landed_blocks: See ``ingest.postgres.overlap.KnownBlocks``.
+        landed_blocks: Fingerprints of the blocks of rows that the run before found landed.
     """
 
     digest: str
@@ -145,34 +171,24 @@ class Checkpoint:
     landed_blocks: tuple[str, ...] = ()
 
 
-class CheckpointFile:
-    """A table's checkpoint file, which may be missing, outdated or garbage at any time.
+def checkpoint_path(state_dir: Path, spec: TableSpec) -> Path:
+    """Where a table's checkpoint is: a file that may be missing, outdated or garbage."""
+    return state_dir / "checkpoints" / f"{spec.label}.json"
 
-    Args:
-        state_dir: The folder of locks and caches.
-        spec: The table.
-    """
 
-    def __init__(self, state_dir: Path, spec: TableSpec) -> None:
-        self._path = state_dir / "checkpoints" / f"{spec.label}.json"
+def read_checkpoint(path: Path, digest: str) -> Checkpoint | None:
+    """What a checkpoint file says, if it speaks of exactly these commits."""
+    try:
+        fields: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        fields["landed_blocks"] = tuple(fields["landed_blocks"])
+        found = Checkpoint(**fields)
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+    return found if found.digest == digest else None
 
-    def read(self, digest: str) -> Checkpoint | None:
-        """What it says, if it speaks of exactly these commits."""
-        found = self._content()
-        return found if found and found.digest == digest else None
 
-    def write(self, checkpoint: Checkpoint) -> None:
-        """Write it, unless the file says so already."""
-        if checkpoint != self._content():
-            fields = asdict(checkpoint)
-            write_text_atomically(
-                self._path, json.dumps(fields, indent=2, ensure_ascii=False) + "\n"
-            )
-
-    def _content(self) -> Checkpoint | None:
-        try:
-            fields: dict[str, Any] = json.loads(self._path.read_text(encoding="utf-8"))
-            fields["landed_blocks"] = tuple(fields["landed_blocks"])
-            return Checkpoint(**fields)
-        except (OSError, ValueError, TypeError, KeyError):
-            return None
+def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
+    """Write a checkpoint file, unless it says so already."""
+    if checkpoint != read_checkpoint(path, checkpoint.digest):
+        text = json.dumps(asdict(checkpoint), indent=2, ensure_ascii=False)
+        write_text_atomically(path, f"{text}\n")

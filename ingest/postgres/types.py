@@ -1,7 +1,8 @@
-"""PostgreSQL's types as Arrow types: one for each column, for ever.
+"""How values enter a statement and leave it: quoting, and one Arrow type for each column, for ever.
 
-Here belongs how a column is selected, which of its values no Arrow type can hold, and how what the
-driver delivers becomes the column of a raw file. Here does not belong where the columns come from.
+Here belongs how a name or a value is quoted, how a column is selected, which of its values no Arrow
+type can hold, and how what the driver delivers becomes the column of a raw file. Here does not
+belong where the columns come from, or a whole statement.
 
 The rule: an exact Arrow type where there is one, else PostgreSQL's own text. A value that the exact
 type cannot hold (NaN, infinity, a year outside 1 to 9999) becomes NULL, and its text is kept in the
@@ -9,7 +10,7 @@ column ``_unrepresentable``. No value is ever altered.
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -64,6 +65,29 @@ class ColumnType:
     unfit: str | None = None
 
 
+def identifier(name: str) -> str:
+    """Quote a name."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def names(columns: Iterable[str]) -> str:
+    """Quoted names, separated by commas."""
+    return ", ".join(map(identifier, columns))
+
+
+def literal(value: str) -> str:
+    """Quote a text; the session has ``standard_conforming_strings`` on, so only quotes matter.
+
+    Values become part of the statement: the driver reads with COPY, which takes no parameters.
+    """
+    return "'" + value.replace("'", "''") + "'"
+
+
+def typed(value: str, pg_type: str) -> str:
+    """A value given by its exact text, as a constant of its type."""
+    return f"{literal(value)}::{pg_type}"
+
+
 def column_type(pg_type: str) -> ColumnType:
     """Choose how a PostgreSQL type is read and stored.
 
@@ -80,19 +104,16 @@ def column_type(pg_type: str) -> ColumnType:
     return _delivered_as(pa.string(), "{c}::text")
 
 
-def unrepresentable_sql(columns: Sequence[tuple[str, str, str]]) -> str | None:
+def unrepresentable_sql(columns: Sequence[tuple[str, str]]) -> str:
     """SQL for a JSON object of the values that no Arrow type can hold, NULL if there are none.
 
     Args:
-        columns: For each column that has such values: its name as an SQL literal, its quoted
-            identifier, and its ``ColumnType.unfit``.
+        columns: For each column that can have such values its name and its ``ColumnType.unfit``.
     """
-    if not columns:
-        return None
-    conditions = [unfit.format(c=column) for _, column, unfit in columns]
+    conditions = [unfit.format(c=identifier(name)) for name, unfit in columns]
     pairs = [
-        f"{name}, case when {condition} then {column}::text end"
-        for (name, column, _), condition in zip(columns, conditions, strict=True)
+        f"{literal(name)}, case when {condition} then {identifier(name)}::text end"
+        for (name, _), condition in zip(columns, conditions, strict=True)
     ]
     objects = " || ".join(
         f"jsonb_build_object({', '.join(pairs[i : i + _JSON_PAIRS])})"

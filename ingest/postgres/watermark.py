@@ -13,8 +13,8 @@ from datetime import datetime, timedelta
 
 from ingest.postgres.catalog import DATE, TIMESTAMP, TIMESTAMPTZ, SourceTable
 from ingest.postgres.connection import Connection
-from ingest.postgres.sql import identifier, typed
 from ingest.postgres.state import TableState
+from ingest.postgres.types import identifier, typed
 
 # A transaction takes its start time before it shows it to others: microseconds, unless its process
 # is put to sleep in between on a crowded machine. A wide margin costs only that the rows of these

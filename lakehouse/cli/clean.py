@@ -26,7 +26,8 @@ def clean(
 ) -> None:
     """Remove the build, the warehouse or everything.
 
-    build: the build file and dbt's target; the next build makes them again.
+    build: the build file, its logs and dbt's target; the next build makes them
+    again.
 
     warehouse: also every published version; raw can rebuild the newest.
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from lakehouse.cli.here import as_typed
 from lakehouse.cli.output import examples, make_console, print_json
 from lakehouse.settings import load_settings
 
@@ -22,7 +23,7 @@ def register(app: typer.Typer) -> None:
 def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Check that what is needed is there and fits.
+    """Check that everything needed is there and works.
 
     Exits with 1 when there is a problem.
     """
@@ -39,7 +40,7 @@ def doctor(
     else:
         _print(results)
         for line in problems:
-            typer.echo(line, err=True)
+            typer.echo(as_typed(line), err=True)
     raise typer.Exit(1 if problems else 0)
 
 
@@ -55,6 +56,8 @@ def _print(results: "list[tuple[Check, Finding]]") -> None:
         if found.outcome == "warning":
             text += f". Next: {found.next_step}"
         grid.add_row(
-            Text(found.outcome, style=_STYLES[found.outcome]), Text(check.name), Text(text)
+            Text(found.outcome, style=_STYLES[found.outcome]),
+            Text(check.name),
+            Text(as_typed(text)),
         )
     make_console().print(grid)

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import NoReturn
 
 from lakehouse.errors import LakeError
-from lakehouse.publishing import current_version, find_version
+from lakehouse.publishing import current_version
+from lakehouse.publishing.as_of import find_version_as_of
 from lakehouse.settings import Settings
 
 _UTC = ("-cmd", "set timezone = 'UTC'")
@@ -44,13 +45,13 @@ def published_path(settings: Settings, version: str | None) -> Path:
 
     Args:
         settings: The project.
-        version: Id or part of it; None means the one that readers see.
+        version: Id, part of it, or a time; None means the one that readers see.
 
     Raises:
         NoVersionError: There is no such version.
     """
     if version is not None:
-        return find_version(settings, version)
+        return find_version_as_of(settings, version)
     current_version(settings)
     return settings.published_file
 

@@ -12,7 +12,8 @@ from typing import Annotated
 import typer
 
 from lakehouse import __version__, layers
-from lakehouse.cli import clean, doctor, status, warehouse
+from lakehouse.cli import build, clean, doctor, status, warehouse
+from lakehouse.cli.here import as_typed
 from lakehouse.cli.output import examples
 from lakehouse.errors import LakeError
 
@@ -24,13 +25,12 @@ def build_app() -> typer.Typer:
     app = typer.Typer(
         name="lake",
         no_args_is_help=True,
-        add_completion=False,
         pretty_exceptions_enable=False,
         # Rich help would be half of the time that `lake --help` takes.
         rich_markup_mode=None,
         context_settings={"help_option_names": ["-h", "--help"]},
     )
-    for module in (doctor, warehouse, status, clean):
+    for module in (doctor, build, warehouse, status, clean):
         module.register(app)
     broken = [str(layer) for layer in _register_layers(app)]
     app.callback(epilog="\n\n".join([examples("lake demo", "lake build --help"), *broken]))(_lake)
@@ -107,7 +107,7 @@ def _adopt_env_file() -> None:
 
 
 def _say(sentence: str) -> None:
-    typer.echo(" ".join(sentence.split()), err=True)
+    typer.echo(as_typed(" ".join(sentence.split())), err=True)
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:

@@ -35,7 +35,11 @@ def make_console(*, stderr: bool = False) -> "Console":
 
 
 def print_table(
-    console: "Console", columns: Mapping[str, str], rows: Iterable[Sequence[object]]
+    console: "Console",
+    columns: Mapping[str, str],
+    rows: Iterable[Sequence[object]],
+    *,
+    has_total: bool = False,
 ) -> None:
     """Print a table without lines between its cells.
 
@@ -43,6 +47,7 @@ def print_table(
         console: Where to.
         columns: Heading to ``left`` or ``right``.
         rows: Cells; numbers get thousands separators, None becomes a dash.
+        has_total: Whether the last row is the sum of the others.
     """
     from rich import box
     from rich.table import Table
@@ -50,8 +55,9 @@ def print_table(
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="bold")
     for heading, side in columns.items():
         table.add_column(heading, justify="right" if side == "right" else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*(_cell(value) for value in row))
+    cells = [[_cell(value) for value in row] for row in rows]
+    for number, row in enumerate(cells, start=1):
+        table.add_row(*row, end_section=has_total and number == len(cells) - 1)
     console.print(table)
 
 

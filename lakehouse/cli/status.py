@@ -1,9 +1,11 @@
 """``lake status``: where every table stands, at 80 columns."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from lakehouse.cli.here import as_typed
 from lakehouse.cli.output import (
     age_text,
     bytes_text,
@@ -45,48 +47,83 @@ def status(
     _print_head(console, found)
     if not found.sources:
         console.print(
-            "\nNothing has landed yet. Next: `lake demo`, or `lake seed` and `lake extract`.",
+            as_typed(
+                "\nNothing has landed yet. Next: `lake demo`, or `lake seed` and `lake extract`."
+            ),
             markup=False,
         )
         return
     console.print()
     print_sources(console, found.sources)
+    console.print()
+    print_positions(console, found.sources)
     if found.marts:
         console.print()
         print_marts(console, found.marts)
 
 
-def print_sources(console: "Console", sources: "tuple[SourceTable, ...]") -> None:
-    """Print the source tables: what is in each layer, then how far each has been read."""
+def print_sources(console: "Console", sources: "Sequence[SourceTable]") -> None:
+    """Print where the raw rows of each table are: the columns sum up to them.
+
+    Args:
+        console: Where to.
+        sources: The tables.
+    """
+    has_unpublished = any(table.unpublished_rows for table in sources)
+    rows = [
+        (
+            table.name,
+            table.raw_rows,
+            table.clean_rows,
+            table.quarantined_rows,
+            table.earlier_rows,
+            *([table.unpublished_rows] if has_unpublished else []),
+        )
+        for table in sources
+    ]
+    if len(rows) > 1:
+        columns = list(zip(*rows, strict=True))[1:]
+        rows.append(("total", *(sum(count or 0 for count in column) for column in columns)))
+    headings = ["raw rows", "current", "quarantined", "earlier"]
+    headings += ["new"] if has_unpublished else []
+    print_table(
+        console,
+        {"source table": "left", **dict.fromkeys(headings, "right")},
+        rows,
+        has_total=len(sources) > 1,
+    )
+    notes = "\n         + new (landed since what is published was built)" if has_unpublished else ""
+    if any(table.earlier_rows and table.quarantined_rows is None for table in sources):
+        notes += "\n- under quarantined: what was rejected is among the earlier rows"
+    console.print(
+        f"raw rows = current + quarantined + earlier (older versions, repeats, deletions){notes}",
+        markup=False,
+    )
+
+
+def print_positions(console: "Console", sources: "Sequence[SourceTable]") -> None:
+    """Print how far each table has been read.
+
+    Args:
+        console: Where to.
+        sources: The tables.
+    """
     print_table(
         console,
         {
             "source table": "left",
             "commits": "right",
-            "raw rows": "right",
-            "staging": "right",
-            "quarantine": "right",
-            "to publish": "right",
+            "complete up to (UTC)": "left",
+            "extracted": "left",
         },
         [
             (
-                t.name,
-                t.commits,
-                t.raw_rows,
-                t.staging_rows,
-                t.quarantine_rows,
-                t.unpublished_commits or None,
+                table.name,
+                table.commits,
+                (table.watermark or "-").removesuffix("+00"),
+                age_text(table.extracted_at) if table.extracted_at else None,
             )
-            for t in sources
-        ],
-    )
-    console.print()
-    print_table(
-        console,
-        {"source table": "left", "complete up to (watermark)": "left", "extracted": "left"},
-        [
-            (t.name, t.watermark, age_text(t.extracted_at) if t.extracted_at else None)
-            for t in sources
+            for table in sources
         ],
     )
 
@@ -120,7 +157,7 @@ def _head(found: "Status") -> dict[str, str]:
         from lakehouse.publishing.held_back import name_nodes
 
         named = name_nodes(found.held_back.nodes, _SHOWN_NODES)
-        lines["Held back"] = (
-            f"{age_text(found.held_back.at)} by {named}. Next: mend them and run `lake build`"
+        lines["Held back"] = f"{age_text(found.held_back.at)} by {named}. " + as_typed(
+            "Next: mend them and run `lake build`"
         )
     return lines

@@ -1,11 +1,11 @@
-"""``lake build``, ``versions``, ``rollback`` and ``sql``: the warehouse from build to reader."""
+"""``lake versions``, ``rollback`` and ``sql``: what has been published, and reading it."""
 
-import shutil
 import sys
 from typing import Annotated
 
 import typer
 
+from lakehouse.cli.here import as_typed
 from lakehouse.cli.output import (
     age_text,
     bytes_text,
@@ -18,8 +18,6 @@ from lakehouse.cli.output import (
 from lakehouse.errors import LakeError
 from lakehouse.settings import load_settings
 
-_FULL = 100_000_000
-"""Bytes; with less free a build of the smallest warehouse fails."""
 _HINT = """\
 Read-only prompt on the published warehouse; it keeps this version while open.
 Schemas: marts (the star), staging, quarantine, lake (what this version is).
@@ -28,39 +26,16 @@ Try: .tables   describe marts.fct_sales;   from lake.tables;   leave with .quit"
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    to_dbt = {"allow_extra_args": True, "ignore_unknown_options": True}
-    app.command(epilog=examples("lake build", "lake build -s fct_sales+"), context_settings=to_dbt)(
-        build
-    )
     app.command(epilog=examples("lake versions"))(versions)
     app.command(epilog=examples("lake rollback", "lake rollback 20261120T19"))(rollback)
     app.command(
         epilog=examples(
             "lake sql",
             'lake sql "from marts.fct_sales limit 5"',
-            'lake sql --csv --as-of 20261120T19 "from lake.tables" > tables.csv',
+            'lake sql --as-of "2026-11-20 19:30" "from lake.version"',
+            'lake sql --csv --as-of 2026-11-20 "from lake.tables" > tables.csv',
         )
     )(sql)
-
-
-def build(context: typer.Context) -> None:
-    """Build, test and, if all is green, publish.
-
-    Runs `dbt build`; everything after `build` goes to dbt as it is.
-    """
-    from lakehouse.dbt.run import run_dbt
-
-    settings = load_settings()
-    code = run_dbt(settings, ["build", *context.args])
-    free = shutil.disk_usage(settings.root).free
-    if code and free < _FULL:
-        # dbt says so itself, but as a stack of Python calls.
-        raise LakeError(
-            f"the build failed, and the disk of {settings.root} is full: {bytes_text(free)} are "
-            "free; readers keep the version they have",
-            "free space (`lake clean` lists what can be made again), then run `lake build` again",
-        )
-    raise typer.Exit(code)
 
 
 def versions(
@@ -94,10 +69,11 @@ def versions(
 
 def rollback(
     version: Annotated[
-        str | None, typer.Argument(help="Version, or a part that only one has; else the one before")
+        str | None,
+        typer.Argument(help="Its id or a part that only one has; without it, the one before"),
     ] = None,
 ) -> None:
-    """Show readers an earlier version.
+    """Show readers an earlier version of the warehouse.
 
     Sessions that are open keep the version they have.
     """
@@ -105,22 +81,31 @@ def rollback(
 
     now = roll_back(load_settings(), version)
     typer.echo(f"Readers now see version {now.id}, published {moment_text(now.published_at)} UTC.")
-    typer.echo("The next build with new content publishes again; see also `lake versions`.")
+    typer.echo(
+        as_typed("The next build with new content publishes again; see also `lake versions`.")
+    )
 
 
 def sql(
     query: Annotated[
-        str | None, typer.Argument(help="SQL, or a dot command of the client; else a prompt")
+        str | None,
+        typer.Argument(help="SQL or a dot command such as .tables; without it, a prompt"),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
     as_of: Annotated[
-        str | None, typer.Option(metavar="VERSION", help="Read an earlier published version.")
+        str | None,
+        typer.Option(
+            metavar="VERSION|TIME",
+            help="Read an earlier version: its id, a part of that, or a time in UTC.",
+        ),
     ] = None,
 ) -> None:
     """Query the published warehouse, read-only.
 
     Without a query it opens a prompt. Never waits for a build and never blocks one.
+    A time given to --as-of chooses the newest version published by then; a date
+    stands for the end of that day.
     """
     from lakehouse.cli.duckdb_client import open_prompt, published_path, run_query
 

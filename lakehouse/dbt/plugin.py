@@ -9,12 +9,15 @@ import logging
 import os
 import time
 from collections.abc import Callable
+from datetime import UTC
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dbt.adapters.duckdb.plugins import BasePlugin
 from dbt.adapters.events.logging import AdapterLogger
+from dbt_common.invocation import get_invocation_started_at
 
+from lakehouse.dbt import green
 from lakehouse.dbt.build_file import prepare
 from lakehouse.dbt.code import shared_code
 from lakehouse.errors import LakeError
@@ -41,7 +44,8 @@ _PUBLISHING_COMMANDS = frozenset({"build", "retry"})
 class Plugin(BasePlugin):
     """One instance a dbt process."""
 
-    _started = False
+    _begun: green.Begun | None = None
+    """None until a run has begun."""
 
     def update_connection_config(self, creds: "DuckDBCredentials", config: dict[str, Any]) -> None:
         """Queue for the build file, mend it if a crash broke it, and point dbt at it.
@@ -58,6 +62,7 @@ class Plugin(BasePlugin):
             _locks[settings.build_lock] = lock.acquire(on_wait=_log.info)
             if problem := prepare(settings):
                 _log.warning(problem)
+            green.forget_lost_build(settings)
         creds.path = str(settings.build_file)
         config.setdefault("temp_directory", str(settings.build_dir / "spill"))
         config.setdefault("memory_limit", settings.memory_limit)
@@ -85,8 +90,15 @@ class Plugin(BasePlugin):
             )
         nodes = [ledger.Node(**node) for node in request["nodes"]]
         sources = [(source, table) for source, table in request["sources"]]
-        readers = {node.alias: ledger.direct_sources(node) for node in nodes}
         settings = _settings()
+        readers = {node.alias: ledger.direct_sources(node) for node in nodes}
+        begun = green.begin_run(
+            settings,
+            started_at=get_invocation_started_at().replace(tzinfo=UTC),
+            is_plain=_is_plain(),
+            selected=request["selected"],
+            tables=sources,
+        )
         with self._connection.cursor() as cursor:
             run = ledger.begin_run(cursor, shared_code(settings))
             ledger.record_lineage(cursor, nodes)
@@ -102,11 +114,11 @@ class Plugin(BasePlugin):
             else:
                 ledger.refuse_vanished_commits(cursor, readers)
             ledger.start_run(cursor, request["selected"])
-        self._started = True
+        self._begun = begun
         return f"{fresh} new raw commits" if fresh else "no new raw commit"
 
     def _end(self, request: dict[str, Any]) -> str:
-        if not self._started:
+        if self._begun is None:
             return "nothing was built and nothing is published"
         with self._connection.cursor() as cursor:
             ledger.finish_run(cursor, request["results"])
@@ -116,7 +128,9 @@ class Plugin(BasePlugin):
                 return "not published: asked not to (publish: false)"
             settings = _settings()
             nodes = [ledger.Node(**node) for node in request["nodes"]]
-            blockers = ledger.blockers(cursor, nodes, _unit_tests())
+            unit_tests, results = _unit_tests(), request["results"]
+            green.remember_unit_tests(settings, self._begun, results=results, unit_tests=unit_tests)
+            blockers = ledger.blockers(cursor, nodes, unit_tests)
             if blockers:
                 return hold_back(settings, blockers).message
             schemas = request["schemas"]
@@ -126,6 +140,9 @@ class Plugin(BasePlugin):
                 schemas=schemas,
                 tables=[(n.schema_name, n.alias) for n in nodes if n.schema_name in schemas],
                 invocation_id=request["invocation_id"],
+            )
+            green.remember_build(
+                settings, self._begun, results=results, nodes=[n.unique_id for n in nodes]
             )
             return outcome.message
 
@@ -158,6 +175,16 @@ def _purpose() -> str:
 
     by = os.environ.get("LAKE_INVOKED_BY", "a shell")
     return f"dbt {getattr(get_flags(), 'WHICH', 'command')} from {by}"
+
+
+def _is_plain() -> bool:
+    """Whether nothing but the project's files decides: no variable, target or profile is given."""
+    from dbt.flags import get_flags
+
+    flags = get_flags()
+    profiles = Path(getattr(flags, "PROFILES_DIR", None) or ".") / "profiles.yml"
+    given = [getattr(flags, name, None) for name in ("VARS", "TARGET", "PROFILE", "SAMPLE")]
+    return not any(given) and profiles.resolve() == (_settings().dbt_dir / "profiles.yml").resolve()
 
 
 def _unit_tests() -> list[str]:

@@ -6,7 +6,7 @@ Here belongs reading its artifacts. Here does not belong running it (``lakehouse
 import json
 from dataclasses import dataclass
 
-from lakehouse.dbt.nodes import GREEN, SKIPPED
+from lakehouse.dbt.nodes import GREEN, SKIPPED, short_name
 from lakehouse.settings import Settings
 
 
@@ -27,6 +27,21 @@ class NodeResult:
     seconds: float
 
     @property
+    def name(self) -> str:
+        """Its short name."""
+        return short_name(self.unique_id)
+
+    @property
+    def explanation(self) -> str:
+        """The message on one line; without one, dbt's word for how it ended."""
+        return " ".join((self.message or self.status).split())
+
+    @property
+    def is_table(self) -> bool:
+        """Whether it is something that is built: a model, a seed or a snapshot."""
+        return self.unique_id.startswith(("model.", "seed.", "snapshot."))
+
+    @property
     def is_test(self) -> bool:
         """Whether it is a data test or a unit test."""
         return self.unique_id.startswith(("test.", "unit_test."))
@@ -35,6 +50,11 @@ class NodeResult:
     def is_green(self) -> bool:
         """Whether it ended well."""
         return self.status in GREEN
+
+    @property
+    def is_skipped(self) -> bool:
+        """Whether it did not run because another one failed."""
+        return self.status == SKIPPED
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +71,15 @@ class RunResults:
         return sum(node.is_test and node.is_green for node in self.nodes)
 
     @property
+    def warned(self) -> tuple[NodeResult, ...]:
+        """Tests that found something and only warn of it; they are green."""
+        return tuple(node for node in self.nodes if node.status == "warn")
+
+    @property
     def red(self) -> tuple[NodeResult, ...]:
         """Nodes that did not end well, those skipped because of others last."""
         red = [node for node in self.nodes if not node.is_green]
-        return tuple(sorted(red, key=lambda node: node.status == SKIPPED))
+        return tuple(sorted(red, key=lambda node: node.is_skipped))
 
 
 def read_run_results(settings: Settings) -> RunResults | None:

@@ -4,6 +4,7 @@ Here belongs everything about the process: finding dbt, starting, following and 
 it left behind is read in ``lakehouse.dbt.results``; publishing is called by dbt itself.
 """
 
+import errno
 import os
 import re
 import signal
@@ -16,12 +17,19 @@ from pathlib import Path
 from types import FrameType
 
 from lakehouse.errors import LakeError
+from lakehouse.files import probe_writable
 from lakehouse.settings import Settings
 
 _WITH_PARENT = Path(__file__).with_name("_with_parent.py")
 _FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _STOP_SECONDS = 5.0
 """An interrupted dbt waits for its threads, and one that queues for the build file waits long."""
+_OWN_FOLDERS = (
+    ("--log-path", "DBT_LOG_PATH", "logs"),
+    ("--target-path", "DBT_TARGET_PATH", "target"),
+)
+"""Where dbt writes in its project, and what names another place."""
+_BUILDING = frozenset({"build", "run", "test", "seed", "snapshot", "retry"})
 _PROGRESS = re.compile(r"\b(\d+) of (\d+) (?!START)[A-Z]")
 
 
@@ -59,8 +67,9 @@ def run_dbt(
     Raises:
         KeyboardInterrupt: SIGINT arrived; dbt has ended.
         SystemExit: SIGTERM or SIGHUP arrived; dbt has ended.
-        LakeError: There is no dbt.
+        LakeError: There is no dbt, or nothing can be written where it writes.
     """
+    _refuse_unwritable(settings, args)
     command = [sys.executable, "-I", "-S", str(_WITH_PARENT), str(os.getpid())]
     environment = {**os.environ, "LAKE_ROOT": str(settings.root), "LAKE_INVOKED_BY": invoked_by}
     if on_line is not None or not sys.stdout.isatty():
@@ -101,11 +110,39 @@ def progress_of(line: str) -> tuple[int, int] | None:
     return (int(found[1]), int(found[2])) if found else None
 
 
+def _refuse_unwritable(settings: Settings, args: Sequence[str]) -> None:
+    """Say it in a sentence: dbt would say it with a stack of Python calls."""
+    folders = [
+        settings.dbt_dir / name
+        for option, variable, name in _OWN_FOLDERS
+        if not _has(args, option) and not _has(args, "--project-dir") and variable not in os.environ
+    ]
+    if args[0] in _BUILDING:
+        folders += [settings.warehouse_dir, settings.build_dir, settings.versions_dir]
+    for folder in folders:
+        try:
+            probe_writable(folder)
+        except OSError as error:
+            place = Path(error.filename).parent
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                return  # there is a better sentence for this after the run
+            raise LakeError(
+                f"nothing can be written in {place} ({error.strerror}); readers keep the version "
+                "they have",
+                f"mount its disk for writing or give yourself the right (`ls -ld {place}`), then "
+                "run the same command again",
+            ) from error
+
+
+def _has(args: Sequence[str], option: str) -> bool:
+    return any(arg == option or arg.startswith(f"{option}=") for arg in args)
+
+
 def _located(settings: Settings, args: Sequence[str]) -> list[str]:
     """Name the project unless the caller did, so that the working directory does not matter."""
     located = list(args)
     for option in ("--project-dir", "--profiles-dir"):
-        if not any(arg == option or arg.startswith(f"{option}=") for arg in args):
+        if not _has(args, option):
             located += [option, str(settings.dbt_dir)]
     return located
 

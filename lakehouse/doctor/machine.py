@@ -7,11 +7,11 @@ import socket
 import sys
 import urllib.error
 import urllib.request
-import uuid
 from pathlib import Path
 
 from lakehouse.doctor.check import Finding, ok, problem, skipped, warning
 from lakehouse.errors import LakeError
+from lakehouse.files import probe_writable
 from lakehouse.settings import Settings
 
 PYTHONS = ((3, 11), (3, 13))
@@ -70,18 +70,14 @@ def memory(settings: Settings) -> Finding:
 def folders(settings: Settings) -> Finding:
     """We may write where data and versions go."""
     for folder in (settings.data_dir, settings.warehouse_dir):
-        place = _existing(folder)
-        # By trying: permission bits say nothing about read-only mounts or quotas.
-        probe = place / f".lake-doctor-{uuid.uuid4().hex[:8]}"
         try:
-            probe.touch()
+            probe_writable(folder)
         except OSError as error:
+            place = _existing(folder)
             return problem(
                 f"cannot write in {place}: {error.strerror}",
                 f"run `ls -ld {place}` and give yourself the right to write",
             )
-        finally:
-            probe.unlink(missing_ok=True)
     return ok("data/ and warehouse/ can be written")
 
 

@@ -38,7 +38,8 @@ def kernel_checks() -> tuple[Check, ...]:
 def all_checks() -> tuple[Check, ...]:
     """The kernel's checks, those of the layers, and one for each layer that cannot be imported."""
     contributed, broken = layers.call_all(layers.CHECKS)
-    unusable = [*broken, *layers.load(layers.COMMANDS).broken, *layers.load(layers.DEMO).broken]
+    others = (layers.COMMANDS, layers.DEFAULT_SOURCE, layers.DEMO)
+    unusable = [*broken, *(layer for group in others for layer in layers.load(group).broken)]
     return (
         *kernel_checks(),
         *(check for checks in contributed for check in checks),

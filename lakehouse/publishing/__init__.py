@@ -4,21 +4,24 @@ Here belong the ledger of what is green, the copy into a version, and the versio
 does not belong dbt: ``lakehouse.dbt.plugin`` calls this at the start and the end of each run.
 """
 
+from lakehouse.publishing.switch import is_rolled_back, rollback
 from lakehouse.publishing.versions import (
     NoVersionError,
     Version,
+    current_id,
     current_version,
     find_version,
     list_versions,
     open_published,
-    rollback,
 )
 
 __all__ = [
     "NoVersionError",
     "Version",
+    "current_id",
     "current_version",
     "find_version",
+    "is_rolled_back",
     "list_versions",
     "open_published",
     "rollback",

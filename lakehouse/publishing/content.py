@@ -1,13 +1,14 @@
-"""The content of a version: which tables, how they are copied, and when two are the same.
+"""The content of a version: how it is copied from the build file, and when two are the same.
 
-Here belongs the SQL that reads the build file and fills a version. Here does not belong the order
-of files and names on disk.
+Here belongs the SQL that fills and compares versions. Here does not belong how one table is
+described (``relations``), nor the order of files and names on disk (``publish``).
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from lakehouse.publishing.relations import Relation, blaming, find_relations, identifier, literal
 
 if TYPE_CHECKING:
     import duckdb
@@ -23,62 +24,6 @@ _COMMITS = "select batch_id from {0}.ops.commits where is_present"
 """A build is published only when all its models reflect all of them."""
 
 
-@dataclass(frozen=True, slots=True)
-class Relation:
-    """A table as it must be in a version.
-
-    Attributes:
-        schema: Its schema.
-        name: Its name.
-        ddl: Its ``create table`` without the database, constraints included.
-        comments: ``comment on`` statements for it and its columns.
-    """
-
-    schema: str
-    name: str
-    ddl: str
-    comments: tuple[str, ...]
-
-    @property
-    def quoted(self) -> str:
-        """Schema and name as SQL."""
-        return f"{_identifier(self.schema)}.{_identifier(self.name)}"
-
-
-def find_relations(
-    connection: "duckdb.DuckDBPyConnection", database: str, tables: Sequence[tuple[str, str]]
-) -> list[Relation]:
-    """Look up those of the named tables that exist, in a fixed order.
-
-    Args:
-        connection: A connection that has the database attached.
-        database: Its name.
-        tables: Pairs of schema and name.
-    """
-    wanted = set(tables)
-    columns: dict[tuple[str, str], list[str]] = {}
-    for schema, table, column, comment in connection.execute(
-        "select schema_name, table_name, column_name, comment from duckdb_columns()"
-        " where database_name = ? and comment is not null order by column_index",
-        [database],
-    ).fetchall():
-        target = ".".join(_identifier(part) for part in (schema, table, column))
-        columns.setdefault((schema, table), []).append(_comment("column", target, comment))
-    found = []
-    for schema, name, ddl, comment in connection.execute(
-        "select schema_name, table_name, sql, comment from duckdb_tables()"
-        " where database_name = ? and not temporary order by schema_name, table_name",
-        [database],
-    ).fetchall():
-        if (schema, name) in wanted:
-            comments = columns.get((schema, name), [])
-            if comment:
-                target = f"{_identifier(schema)}.{_identifier(name)}"
-                comments = [_comment("table", target, comment), *comments]
-            found.append(Relation(schema, name, ddl, tuple(comments)))
-    return found
-
-
 def copy_relations(
     connection: "duckdb.DuckDBPyConnection",
     target: Path,
@@ -88,43 +33,63 @@ def copy_relations(
     version_id: str,
     invocation_id: str,
 ) -> None:
-    """Write the tables into a fresh, compact file that older clients can read, too.
+    """Write tables and views, as tables, into a fresh, compact file that older clients can read.
 
     Args:
         connection: The build file.
         target: The file to make; it must not exist.
         schemas: Schemas to make even when empty.
-        relations: The tables.
+        relations: What to copy.
         version_id: Recorded in ``lake.version``.
         invocation_id: Recorded in ``lake.version``.
+
+    Raises:
+        LakeError: A table or view cannot be copied; it is named.
+        duckdb.Error: The file cannot be written.
     """
-    escaped = str(target).replace("'", "''")
-    connection.execute(f"attach '{escaped}' as publication (storage_version '{STORAGE_VERSION}')")
+    connection.execute(
+        f"attach {literal(target)} as publication (storage_version '{STORAGE_VERSION}')"
+    )
     try:
-        connection.execute("use publication")
         connection.begin()
-        for schema in sorted({*schemas, *(r.schema for r in relations), "lake"}):
-            connection.execute(f"create schema if not exists {_identifier(schema)}")
-        for relation in relations:
-            connection.execute(relation.ddl)
-            connection.execute(
-                f"insert into {relation.quoted} from {CURRENT_BUILD}.{relation.quoted}"
-            )
-            for comment in relation.comments:
-                connection.execute(comment)
-        _describe(connection, relations, version_id, invocation_id)
+        try:
+            _fill(connection, schemas, relations)
+            _describe(connection, relations, version_id, invocation_id)
+        except BaseException:
+            connection.rollback()
+            raise
         connection.commit()
     finally:
         connection.execute(f"use {CURRENT_BUILD}")
         connection.execute("detach publication")
 
 
+def _fill(
+    connection: "duckdb.DuckDBPyConnection", schemas: Sequence[str], relations: Sequence[Relation]
+) -> None:
+    connection.execute("use publication")
+    for schema in sorted({*schemas, *(r.schema for r in relations), "lake"}):
+        connection.execute(f"create schema if not exists {identifier(schema)}")
+    for relation in relations:
+        with blaming(relation.schema, relation.name):
+            for statement in (relation.ddl, *relation.comments):
+                connection.execute(statement)
+    # A view may name what it reads without its database.
+    connection.execute(f"use {CURRENT_BUILD}")
+    for relation in relations:
+        with blaming(relation.schema, relation.name):
+            connection.execute(
+                f"insert into publication.{relation.quoted} from {CURRENT_BUILD}.{relation.quoted}"
+            )
+    connection.execute("use publication")
+
+
 def consumed_commits(connection: "duckdb.DuckDBPyConnection", database: str) -> list[str]:
     """The batch ids a build or version was made from, sorted."""
     source = (
-        _COMMITS.format(_identifier(database))
+        _COMMITS.format(identifier(database))
         if database == CURRENT_BUILD
-        else f"select batch_id from {_identifier(database)}.lake.commits"
+        else f"select batch_id from {identifier(database)}.lake.commits"
     )
     return sorted(row[0] for row in connection.execute(source).fetchall())
 
@@ -134,13 +99,9 @@ def same_content(connection: "duckdb.DuckDBPyConnection", relations: Sequence[Re
 
     Args:
         connection: The build file with the newest version attached as ``newest``.
-        relations: The build's tables.
+        relations: What the build would publish.
     """
-    names = connection.execute(
-        "select schema_name, table_name from duckdb_tables()"
-        " where database_name = 'newest' and schema_name <> 'lake'"
-    ).fetchall()
-    if find_relations(connection, "newest", names) != list(relations):
+    if find_relations(connection, "newest") != list(relations):
         return False
     return all(
         _fingerprint(connection, CURRENT_BUILD, r) == _fingerprint(connection, "newest", r)
@@ -158,7 +119,7 @@ def _fingerprint(
     """
     return connection.execute(
         "select count(*), bit_xor(hash(t)), sum((hash(t) >> 1)::bigint)"
-        f" from {_identifier(database)}.{relation.quoted} as t"
+        f" from {identifier(database)}.{relation.quoted} as t"
     ).fetchone()
 
 
@@ -187,13 +148,3 @@ def _describe(
         f" from {CURRENT_BUILD}.ops.commits where batch_id in ({_COMMITS.format(CURRENT_BUILD)})"
         " order by source_name, table_name, batch_id"
     )
-
-
-def _comment(kind: str, target: str, text: str) -> str:
-    escaped = text.replace("'", "''")
-    return f"comment on {kind} {target} is '{escaped}'"
-
-
-def _identifier(name: str) -> str:
-    escaped = name.replace('"', '""')
-    return f'"{escaped}"'

@@ -43,7 +43,7 @@ create table if not exists ops.model_runs (
     rebuilt_in bigint not null, code varchar not null
 );
 """
-"""What the macros in ``macros/incremental`` read and write; ``docs/how-a-build-works.md`` explains it.
+"""What ``macros/incremental`` reads and writes; ``docs/how-a-build-works.md`` explains it.
 
 No keys: models of one run append to ``ops.model_runs`` from several threads, and a unique index
 would make these transactions conflict.
@@ -218,9 +218,7 @@ def refuse_vanished_commits(
         "select source_name, table_name, batch_id, run from ops.commits where not is_present"
         " order by all"
     ).fetchall()
-    through = dict(
-        connection.execute("select model, recorded_through from ops.models").fetchall()
-    )
+    through = dict(connection.execute("select model, recorded_through from ops.models").fetchall())
     concerned = [
         (commit, model)
         for commit in gone

@@ -1,4 +1,4 @@
-"""Turning a green build into a version: copy, freeze, point readers at it.
+"""Turning a green build into a version: copy it, name it, show it to readers.
 
 Here belongs the order of these steps, so that a crash between any two leaves readers with a whole
 version. Here does not belong whether a build is green: that is the ledger's word.
@@ -9,27 +9,26 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lakehouse.files import fsync_file, replace_atomically
+from lakehouse.files import replace_atomically
 from lakehouse.locks import file_lock
 from lakehouse.publishing.content import (
     CURRENT_BUILD,
-    Relation,
     consumed_commits,
     copy_relations,
-    find_relations,
     same_content,
 )
 from lakehouse.publishing.held_back import held_back_file, name_nodes, write_held_back
 from lakehouse.publishing.ledger import Blocker
-from lakehouse.publishing.versions import (
+from lakehouse.publishing.relations import Relation, find_relations, literal
+from lakehouse.publishing.switch import (
     READ_ONLY,
-    current_path,
-    point_readers_at,
+    is_rolled_back,
     publish_lock,
-    remove_old_versions,
-    rollback_note,
-    version_paths,
+    remove_surplus,
+    remove_unfinished,
+    show,
 )
+from lakehouse.publishing.versions import current_id, version_path, version_paths
 from lakehouse.raw import new_batch_id
 from lakehouse.settings import Settings
 
@@ -53,46 +52,47 @@ def publish(
     tables: Sequence[tuple[str, str]],
     invocation_id: str,
 ) -> Outcome:
-    """Publish the public tables of the build file as a new version, if anything changed.
+    """Publish what is public in the build file as a new version, if anything changed.
 
     Args:
         connection: The build file, with no transaction open.
         settings: The project.
         schemas: The public schemas; each exists in a version even when it has no table.
-        tables: Pairs of schema and name of what the dbt project publishes; leftovers of removed
-            models are not among them and so disappear.
+        tables: Pairs of schema and name of the tables and views that the dbt project publishes;
+            leftovers of removed models are not among them and so disappear.
         invocation_id: The dbt run, recorded in the version.
 
     Raises:
-        OSError, duckdb.Error: The copy failed; readers keep the version they have.
+        LakeError: A table or view cannot be copied; readers keep the version they have.
+        OSError, duckdb.Error: Likewise, when the file cannot be written.
     """
     settings.versions_dir.mkdir(parents=True, exist_ok=True)
     held_back_file(settings).unlink(missing_ok=True)
     relations = find_relations(connection, CURRENT_BUILD, tables)
     with file_lock(publish_lock(settings), purpose="publishing"):
-        _remove_unfinished(settings)
+        remove_unfinished(settings)
         newest = next(iter(version_paths(settings)), None)
         if newest is not None and _is_unchanged(connection, newest, relations):
-            return _keep(settings, newest)
-        version_id = new_batch_id(newest.stem if newest else None)
-        unfinished = settings.versions_dir / f".{version_id}.tmp"
+            outcome = _keep(settings, newest)
+            remove_surplus(settings)
+            return outcome
+        version = version_path(settings, new_batch_id(newest.stem if newest else None))
+        unfinished = version.with_name(f".{version.stem}.tmp")
         copy_relations(
             connection,
             unfinished,
             schemas=schemas,
             relations=relations,
-            version_id=version_id,
+            version_id=version.stem,
             invocation_id=invocation_id,
         )
         unfinished.chmod(READ_ONLY)
-        fsync_file(unfinished)
-        version = settings.versions_dir / f"{version_id}.duckdb"
+        # From here on there is something new, and no rollback holds any more.
         replace_atomically(unfinished, version)
-        rollback_note(settings).unlink(missing_ok=True)
-        point_readers_at(settings, version)
-        removed = remove_old_versions(settings)
+        show(settings, version)
+        removed = remove_surplus(settings)
     forgotten = f", {len(removed)} older removed" if removed else ""
-    return Outcome(version_id, f"published version {version_id}{forgotten}")
+    return Outcome(version.stem, f"published version {version.stem}{forgotten}")
 
 
 def hold_back(settings: Settings, blockers: Sequence[Blocker]) -> Outcome:
@@ -103,8 +103,8 @@ def hold_back(settings: Settings, blockers: Sequence[Blocker]) -> Outcome:
         blockers: The nodes that are not green; at least one.
     """
     named = name_nodes(write_held_back(settings, blockers).nodes)
-    current = current_path(settings)
-    keep = f"readers keep version {current.stem}" if current else "nothing is published yet"
+    current = current_id(settings)
+    keep = f"readers keep version {current}" if current else "nothing is published yet"
     return Outcome(None, f"not published: {named}; {keep}")
 
 
@@ -116,36 +116,28 @@ def _is_unchanged(
     New raw commits mean a new version without looking further: hashing every row as well as
     copying it would cost a tenth of the copy, and an unchanged input is the only case to catch.
     """
-    connection.execute(f"attach '{_quoted(newest)}' as newest (read_only)")
+    import duckdb
+
     try:
-        return consumed_commits(connection, CURRENT_BUILD) == consumed_commits(
-            connection, "newest"
-        ) and same_content(connection, relations)
-    finally:
-        connection.execute("detach newest")
+        connection.execute(f"attach {literal(newest)} as newest (read_only)")
+        try:
+            return consumed_commits(connection, CURRENT_BUILD) == consumed_commits(
+                connection, "newest"
+            ) and same_content(connection, relations)
+        finally:
+            connection.execute("detach newest")
+    except duckdb.Error:
+        # A damaged version is replaced; what is wrong in the build fails by name in the copy.
+        return False
 
 
 def _keep(settings: Settings, newest: Path) -> Outcome:
-    current = current_path(settings)
-    if current is not None and current != newest and rollback_note(settings).exists():
+    if is_rolled_back(settings):
+        current = current_id(settings)
         return Outcome(
-            current.stem,
-            f"nothing new to publish; readers stay on {current.stem} (rolled back from "
-            f"{newest.stem})",
+            current,
+            f"nothing new to publish; readers stay on {current} (rolled back from {newest.stem})",
         )
     # Also mends a publish that died between making the version and showing it to readers.
-    point_readers_at(settings, newest)
+    show(settings, newest)
     return Outcome(newest.stem, f"nothing new to publish since version {newest.stem}")
-
-
-def _remove_unfinished(settings: Settings) -> None:
-    leftovers = [
-        *settings.versions_dir.glob(".*.tmp*"),
-        *settings.warehouse_dir.glob(f".{settings.published_file.name}.*.tmp*"),
-    ]
-    for path in leftovers:
-        path.unlink(missing_ok=True)
-
-
-def _quoted(path: Path) -> str:
-    return str(path).replace("'", "''")

@@ -85,4 +85,6 @@ def set_aside(raw_dir: Path, batch_id: str) -> Path:
                 path.rename(aside)
                 fsync_dir(path.parent)
                 return aside
-    raise LakeError(f"there is no raw commit {batch_id}", "run `lake raw verify` to see them")
+    raise LakeError(
+        f"there is no raw commit {batch_id}", "run `lake raw verify`, which names the damaged ones"
+    )

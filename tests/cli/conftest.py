@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support.lake import Root
+from support.lake import LAKE, Root
 
 from lakehouse.cli.main import main
 from lakehouse.settings import Settings
@@ -20,6 +20,8 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Root:
     folder = tmp_path / "root"
     folder.mkdir()
     monkeypatch.setenv("LAKE_ROOT", str(folder))
+    # As the documentation advises; what is said without it has a test of its own.
+    monkeypatch.setenv("PATH", f"{LAKE.parent}{os.pathsep}{os.environ['PATH']}")
     return Root(Settings(root=folder))
 
 

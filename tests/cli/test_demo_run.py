@@ -12,8 +12,8 @@ import pytest
 from support.lake import Root
 
 from demo import DemoContext, DemoStep
-from demo import run as demo_run
 from lakehouse import layers
+from lakehouse.dbt import build as dbt_build
 from lakehouse.errors import LakeError
 from lakehouse.publishing.ledger import Blocker
 from lakehouse.publishing.publish import hold_back
@@ -52,7 +52,7 @@ def log(root: Root, monkeypatch: pytest.MonkeyPatch) -> Log:
         root.publish()
         return 0
 
-    monkeypatch.setattr(demo_run, "run_dbt", dbt)
+    monkeypatch.setattr(dbt_build, "run_dbt", dbt)
     return ran
 
 
@@ -89,7 +89,7 @@ def test_the_summary_is_what_is_there(lake, root: Root, log: Log) -> None:
     assert summary == kept
     assert summary["marts"] == {"marts.fct_sales": 3}
     [source] = summary["sources"]
-    assert (source["commits"], source["raw_rows"], source["staging_rows"]) == (2, 4, 2)
+    assert (source["commits"], source["raw_rows"], source["clean_rows"]) == (2, 4, 2)
     assert source["watermark"].startswith("2026-01-02 03:04:05.00000")
     assert (summary["tests_passed"], summary["tests_total"]) == (2, 2)
     assert summary["version"] == json.loads(lake("versions", "--json")[1])[0]["id"]
@@ -121,12 +121,12 @@ def test_a_red_build_names_the_tests_and_the_log(
         )
         return 1
 
-    monkeypatch.setattr(demo_run, "run_dbt", red)
+    monkeypatch.setattr(dbt_build, "run_dbt", red)
     code, _, err = lake("demo")
     last = err.splitlines()[-1]
     assert code == 1
     assert last.startswith("Error: the build failed (unique_key: Got 1 result); dbt's output is in")
-    assert "demo-build.log" in last
+    assert "warehouse/build/logs/build-" in last
 
 
 def test_a_dbt_that_cannot_start_is_quoted_and_old_results_are_not(
@@ -141,7 +141,7 @@ def test_a_dbt_that_cannot_start_is_quoted_and_old_results_are_not(
             on_line(line)
         return 2
 
-    monkeypatch.setattr(demo_run, "run_dbt", crashes)
+    monkeypatch.setattr(dbt_build, "run_dbt", crashes)
     code, _, err = lake("demo")
     assert code == 1
     assert "the build failed (Compilation Error a macro)" in err
@@ -157,7 +157,7 @@ def test_a_build_that_is_held_back_is_a_failure(
         return 0
 
     root.settings.build_dir.mkdir(parents=True)
-    monkeypatch.setattr(demo_run, "run_dbt", held)
+    monkeypatch.setattr(dbt_build, "run_dbt", held)
     code, _, err = lake("demo")
     assert code == 1
     assert "publishing is held back by t (fail)" in err

@@ -13,6 +13,7 @@ from types import SimpleNamespace
 
 import psutil
 import pytest
+from support.checkout import copy_sources
 from support.lake import Root, make_package
 
 from lakehouse.doctor import Finding, machine, packages, run_checks, warehouse
@@ -40,6 +41,7 @@ def assert_problem(found: Finding, *words: str) -> None:
 
 def test_a_sound_project_passes_and_exits_with_0(lake, root: Root, monkeypatch) -> None:
     root.publish()
+    copy_sources(root.settings.root)
     with busy_port() as port:
         free = port
     monkeypatch.setenv("LAKE_UI_PORT", str(free))
@@ -226,9 +228,6 @@ def test_a_published_file_that_the_client_cannot_open(root: Root) -> None:
         content = file.read()
     published.unlink()
     published.write_bytes(content[:12] + b"\xff" * 8 + content[20:])
-    (root.settings.versions_dir / ".published_copy").write_text(
-        next(root.settings.versions_dir.glob("*.duckdb")).stem
-    )
     assert_problem(warehouse.published(root.settings), "cannot open", "lake rollback")
 
 

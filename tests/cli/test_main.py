@@ -10,6 +10,7 @@ import typer
 from support.lake import LAKE, Root, make_package
 
 from lakehouse import __version__
+from lakehouse.cli import here
 from lakehouse.cli import main as entry
 
 KERNEL = ["demo", "doctor", "build", "versions", "rollback", "sql", "status", "clean"]
@@ -134,3 +135,34 @@ def test_a_layer_that_cannot_be_imported_costs_its_own_commands_only(
     doctor = root.lake("doctor", PYTHONPATH=str(path))
     assert doctor.returncode == 1
     assert "layer broken: the layer 'broken'" in doctor.stderr
+
+
+def test_hints_name_commands_as_they_work_where_the_user_stands(
+    root: Root, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    found = root.lake("versions").stderr
+    assert "run `make demo` or `lake build`" in found
+    # As after `make demo`: .venv/bin is not in PATH, or another lake is before it.
+    assert f"or `{LAKE.parent}/lake build`" in root.lake("versions", PATH="/usr/bin:/bin").stderr
+    other = tmp_path / "bin"
+    other.mkdir()
+    (other / "lake").touch(0o755)
+    assert f"or `{LAKE.parent}/lake build`" in root.lake("versions", PATH=str(other)).stderr
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    monkeypatch.chdir(LAKE.parent.parent.parent)
+    assert here.command("lake sql") == f"{LAKE.relative_to(Path.cwd())} sql"
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_the_shell_can_complete_commands_and_options(root: Root, shell: str) -> None:
+    shown = root.lake("--show-completion", shell, _TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION="1")
+    assert shown.returncode == 0, shown.stderr
+    assert "_LAKE_COMPLETE" in shown.stdout
+
+
+def test_completion_offers_what_there_is(root: Root) -> None:
+    asked = {"_LAKE_COMPLETE": "complete_bash", "COMP_WORDS": "lake ro", "COMP_CWORD": "1"}
+    assert root.lake(**asked).stdout.split() == ["rollback"]
+    asked |= {"COMP_WORDS": "lake build --f"}
+    assert root.lake(**{**asked, "COMP_CWORD": "2"}).stdout.split() == ["--force"]

@@ -33,7 +33,7 @@ def test_a_commit_set_aside_leaves_every_table_and_enters_again_when_it_returns(
     (commit,) = lake.settings.raw_dir.glob(f"shop/products/*/{batch}.parquet")
     aside = commit.rename(commit.with_name(commit.name + ".set-aside"))
     assert batch in lake.dbt("build", fails=True)
-    lake.dbt("build", "--full-refresh", "-s", "log_shop__products+")
+    lake.dbt("build", "--full-refresh", "-s", "base_shop__products+")
     assert lake.query("select product_id from staging.stg_shop__products order by all") == [
         (1,),
         (2,),

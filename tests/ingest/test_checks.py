@@ -4,6 +4,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from support.checkout import copy_sources
 
 from demo.postgres.embedded import EXTRACTOR_ROLE, EmbeddedPostgres
 from demo.shop import create_schema
@@ -13,6 +14,7 @@ from lakehouse.settings import Settings
 
 
 def look(dsn: str | None, root: Path) -> dict[str, Finding]:
+    copy_sources(root)
     settings = Settings(root=root, source_dsn=dsn)
     return {check.name: found for check, found in run_checks(settings, checks())}
 
@@ -38,7 +40,7 @@ def test_before_the_first_demo_there_is_nothing_to_look_at(tmp_path: Path) -> No
     found = look(None, tmp_path)
     assert found["table list"].outcome == "ok"
     assert {found[n].outcome for n in ("source", "source role", "watermark")} == {"skipped"}
-    assert list(tmp_path.iterdir()) == [], "looking makes no server"
+    assert list(tmp_path.iterdir()) == [tmp_path / "ingest"], "looking makes no server"
 
 
 def test_a_shop_with_the_extractors_role_is_sound(shop: str, tmp_path: Path) -> None:

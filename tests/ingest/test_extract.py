@@ -4,12 +4,13 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
 from support.extraction import EVENTS, Source, spec
 
-from ingest.postgres import ExtractionError, extract_tables
+from ingest.postgres import ExtractionError
 from lakehouse.errors import LakeError
 
 
@@ -357,26 +358,26 @@ def test_the_guarantee_is_said(pg_server: object, source: Source) -> None:
 def test_all_tables_of_a_run_share_one_snapshot(
     source: Source, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from ingest.postgres import table_run
+    from ingest.postgres import extract
 
     source.execute(
         "create table shop.children (id bigint primary key, event_id bigint, "
         "updated_at timestamptz default now())",
         "insert into shop.events values (1, 'x')",
     )
-    original = table_run.TableRun.run
+    original = extract.extract_table
     seen: list[str] = []
 
-    def run(self: table_run.TableRun) -> None:
+    def run(*args: Any) -> None:
         if seen:
             source.execute(
                 "begin; insert into shop.events values (2, 'x'); "
                 "insert into shop.children values (2, 2); commit"
             )
         seen.append("table")
-        original(self)
+        original(*args)
 
-    monkeypatch.setattr(table_run.TableRun, "run", run)
+    monkeypatch.setattr(extract, "extract_table", run)
     source.specs = [spec(), spec("children")]
     source.extract_all()
     assert landed_ids(source) == [1]
@@ -384,7 +385,7 @@ def test_all_tables_of_a_run_share_one_snapshot(
 
 
 def test_a_second_extractor_is_refused_and_says_who_runs(source: Source) -> None:
-    from ingest.postgres.extraction import lock_path
+    from ingest.postgres.extract import lock_path
     from lakehouse.locks import file_lock
 
     path = lock_path(source.settings, source.specs[0])
@@ -465,4 +466,4 @@ def test_writers_at_work_lose_nothing(source: Source, writers: int, seconds: int
 
 def test_unknown_tables_are_named(source: Source) -> None:
     with pytest.raises(LakeError, match="no table nope"):
-        extract_tables(source.settings, ["nope"], specs=source.specs)
+        source.extract("nope")

@@ -14,14 +14,12 @@ from lakehouse.cli.main import main
 
 @pytest.fixture
 def source(pg_dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Source:
-    from ingest import sources
-
-    listed = tmp_path / "sources.yml"
+    listed = tmp_path / "ingest" / "sources.yml"
+    listed.parent.mkdir()
     listed.write_text(
         "sources: [{name: shop, schema: shop, tables: "
         "[{name: events, cursor: updated_at, lookback: 0s}]}]"
     )
-    monkeypatch.setattr(sources, "SOURCES_FILE", listed)
     monkeypatch.setenv("LAKE_ROOT", str(tmp_path))
     monkeypatch.setenv("LAKE_SOURCE_DSN", pg_dsn)
     found = Source(pg_dsn, tmp_path)
@@ -91,18 +89,16 @@ def test_every_help_shows_an_example(
 
 
 def test_an_idle_extract_imports_nothing_heavy(source: Source) -> None:
-    from ingest import sources
-
     for _ in range(2):
         assert main(["extract"]) == 0
-    code = f"""
-        import pathlib, sys
-        import ingest.sources
-        ingest.sources.SOURCES_FILE = pathlib.Path({str(sources.SOURCES_FILE)!r})
+    code = """
+        import sys
         from ingest.postgres import extract_tables
+        from ingest.sources import load_sources
         from lakehouse.settings import load_settings
-        (report,) = extract_tables(load_settings())
-        heavy = {{"pandas", "duckdb", "psycopg", "dagster", "faker", "rich"}} & set(sys.modules)
+        settings = load_settings()
+        (report,) = extract_tables(settings, settings.source_dsn, load_sources(settings))
+        heavy = {"pandas", "duckdb", "psycopg", "dagster", "faker", "rich"} & set(sys.modules)
         print(report.rows_read, report.rows, sorted(heavy))
     """
     done = subprocess.run(

@@ -2,12 +2,12 @@
 
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.extraction import EVENTS, Source, spec
 
-from ingest.postgres import DeletesRefusedError, ExtractionError
-from ingest.postgres.landing import Chunk, Cut, Landing
+from ingest.postgres import DeletesRefusedError, ExtractionError, table
 
 
 @pytest.fixture
@@ -206,16 +206,16 @@ def test_a_full_read_that_was_cut_short_is_begun_again(
         "truncate shop.events",
         "insert into shop.events select g, 'other', '2024-01-01' from generate_series(1, 1000) g",
     )
-    landing = Landing.upserts
+    landing = table.land_chunk
     chunks = count(1)
 
-    def dies(self: Landing, chunk: Chunk, cut: Cut) -> object:
+    def dies(*args: Any) -> object:
         if next(chunks) > 2:
             raise KeyboardInterrupt
-        return landing(self, chunk, cut)
+        return landing(*args)
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(Landing, "upserts", dies)
+        patch.setattr(table, "land_chunk", dies)
         source.extract(chunk_rows=300)
     assert 0 < len([row for row in source.current("label") if row == ("other",)]) < 1000
     source.extract()

@@ -9,7 +9,7 @@ from support.extraction import EVENTS, Source, spec
 from demo.postgres.embedded import EmbeddedPostgres
 from ingest.postgres import ExtractionError, SourceError
 from ingest.postgres.connection import Connection, with_network_defaults
-from ingest.postgres.errors import masked
+from ingest.postgres.report import masked
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.postgres.overlap import fingerprint, reaches
-from ingest.postgres.state import Position
+from ingest.postgres.known import fingerprint
+from ingest.postgres.state import Position, reaches
 from ingest.postgres.types import postgres_text
 
 moments = st.datetimes(timezones=st.just(UTC)) | st.datetimes(

@@ -6,13 +6,13 @@ import subprocess
 import sys
 import textwrap
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
 from support.extraction import EVENTS, Source, spec
 
-from ingest.postgres import ExtractionError, SourceError, extraction
-from ingest.postgres.landing import Landing
+from ingest.postgres import ExtractionError, SourceError, extract, table
 from lakehouse.errors import LakeError
 from lakehouse.raw import CommitWriter
 from lakehouse.raw.verify import set_aside
@@ -143,19 +143,19 @@ def test_a_resumed_load_of_rows_above_its_watermark_reads_them_again(source: Sou
 def test_a_broken_connection_goes_on_after_the_last_chunk(
     source: Source, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(extraction, "_PAUSE_SECONDS", 0.0)
-    original, calls = Landing.upserts, [0]
+    monkeypatch.setattr(extract, "_PAUSE_SECONDS", 0.0)
+    original, calls = table.land_chunk, [0]
 
-    def upserts(self: Landing, *args: object) -> object:
+    def land_chunk(*args: Any) -> object:
         calls[0] += 1
         if calls[0] in (3, 6):
             source.execute(
                 "select pg_terminate_backend(pid, 5000) from pg_stat_activity "
                 "where application_name = 'lake extract'"
             )
-        return original(self, *args)  # type: ignore[arg-type]
+        return original(*args)
 
-    monkeypatch.setattr(Landing, "upserts", upserts)
+    monkeypatch.setattr(table, "land_chunk", land_chunk)
     report = source.extract(chunk_rows=100)
     assert report.upserts == 1000
     assert report.rows_read == 1000
@@ -165,19 +165,19 @@ def test_a_broken_connection_goes_on_after_the_last_chunk(
 def test_three_broken_connections_in_a_row_end_with_a_sentence(
     source: Source, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(extraction, "_PAUSE_SECONDS", 0.0)
-    original, calls = Landing.upserts, [0]
+    monkeypatch.setattr(extract, "_PAUSE_SECONDS", 0.0)
+    original, calls = table.land_chunk, [0]
 
-    def upserts(self: Landing, *args: object) -> object:
+    def land_chunk(*args: Any) -> object:
         calls[0] += 1
         if calls[0] > 2:
             source.execute(
                 "select pg_terminate_backend(pid, 5000) from pg_stat_activity "
                 "where application_name = 'lake extract'"
             )
-        return original(self, *args)  # type: ignore[arg-type]
+        return original(*args)
 
-    monkeypatch.setattr(Landing, "upserts", upserts)
+    monkeypatch.setattr(table, "land_chunk", land_chunk)
     with pytest.raises(
         SourceError, match=r"broke 3 times in a row while reading shop\.events .*200 rows of it"
     ):
@@ -317,7 +317,7 @@ def test_interrupting_leaves_no_lock(source: Source, monkeypatch: pytest.MonkeyP
     def interrupted(*args: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Landing, "upserts", interrupted)
+    monkeypatch.setattr(table, "land_chunk", interrupted)
     with pytest.raises(KeyboardInterrupt):
         source.extract()
     monkeypatch.undo()

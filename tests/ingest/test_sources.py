@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from ingest.sources import SourcesError, load_sources, parse_lookback, select_tables
+from lakehouse.settings import Settings
 
 GOOD = """
 sources:
@@ -18,14 +19,19 @@ sources:
 """
 
 
-def written(folder: Path, text: str) -> Path:
-    path = folder / "sources.yml"
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+def written(root: Path, text: str) -> Settings:
+    """A project with this list of tables."""
+    path = root / "ingest" / "sources.yml"
+    path.parent.mkdir()
     path.write_text(text)
-    return path
+    return Settings(root=root)
 
 
 def test_the_projects_own_list_is_sound() -> None:
-    specs = load_sources()
+    specs = load_sources(Settings(root=REPOSITORY))
     assert [spec.name for spec in specs] == [
         "customers",
         "products",
@@ -69,15 +75,17 @@ def test_everything_declared_is_read(tmp_path: Path) -> None:
 )
 def test_every_mistake_is_named(tmp_path: Path, was: str, now: str, said: str) -> None:
     assert was in GOOD
-    path = written(tmp_path, GOOD.replace(was, now, 1))
+    project = written(tmp_path, GOOD.replace(was, now, 1))
     with pytest.raises(SourcesError, match=said) as error:
-        load_sources(path)
-    assert str(path) in str(error.value)
+        load_sources(project)
+    assert str(tmp_path / "ingest" / "sources.yml") in str(error.value)
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(SourcesError, match=r"cannot read .*No such file"):
-        load_sources(tmp_path / "sources.yml")
+    with pytest.raises(SourcesError, match=r"cannot read .*No such file") as error:
+        load_sources(Settings(root=tmp_path))
+    assert str(tmp_path / "ingest" / "sources.yml") in error.value.cause
+    assert "LAKE_ROOT" in error.value.next_step
 
 
 def test_tables_are_picked_by_name_in_the_lists_order(tmp_path: Path) -> None:

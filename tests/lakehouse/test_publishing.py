@@ -6,27 +6,29 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-import duckdb
 import pytest
+from support.builds import (
+    an_hour_later,
+    build_file,
+    leftovers,
+    publish_build,
+    publish_numbers,
+    published_build,
+)
 
 from lakehouse.publishing import (
     NoVersionError,
     current_version,
     find_version,
-    ledger,
     list_versions,
     open_published,
     rollback,
 )
-from lakehouse.publishing.publish import Outcome, publish
+from lakehouse.publishing.publish import publish
 from lakehouse.settings import Settings
-
-TABLES = [("marts", "numbers"), ("marts", "twins")]
 
 READER = """
 import sys, duckdb
@@ -50,7 +52,8 @@ PUBLISHER = """
 import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[2])
-from test_publishing import *
+from lakehouse.settings import Settings
+from support.builds import build, build_file, publish_numbers
 settings = Settings(root=Path(sys.argv[1]), keep_versions=3)
 number = int(sys.argv[3])
 print('go', flush=True)
@@ -60,43 +63,6 @@ while True:
         build(connection, number)
         publish_numbers(connection, settings)
 """
-
-
-@contextmanager
-def build_file(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
-    settings.build_dir.mkdir(parents=True, exist_ok=True)
-    with duckdb.connect(str(settings.build_file)) as connection:
-        ledger.ensure_tables(connection)
-        yield connection
-
-
-def build(connection: duckdb.DuckDBPyConnection, number: int) -> None:
-    """Build two tables that only fit each other when they come from one build."""
-    connection.execute("create schema if not exists marts")
-    for _, table in TABLES:
-        connection.execute(
-            f"create or replace table marts.{table} as"
-            f" select {number} as build, range as id from range({1000 + number})"
-        )
-
-
-def publish_numbers(connection: duckdb.DuckDBPyConnection, settings: Settings) -> Outcome:
-    return publish(
-        connection, settings, schemas=["marts"], tables=TABLES, invocation_id=str(time.time())
-    )
-
-
-def publish_build(settings: Settings, number: int) -> Outcome:
-    with build_file(settings) as connection:
-        build(connection, number)
-        return publish_numbers(connection, settings)
-
-
-def published_build(settings: Settings) -> int:
-    with open_published(settings) as connection:
-        row = connection.execute("select max(build) from marts.numbers").fetchone()
-    assert row is not None
-    return int(row[0])
 
 
 def test_eight_readers_through_twenty_publishes_always_see_one_whole_version(
@@ -136,6 +102,7 @@ def test_versions_beyond_the_number_to_keep_are_removed_but_not_from_under_a_rea
     with open_published(settings) as reader:
         for number in range(2, 7):
             publish_build(settings, number)
+            an_hour_later(settings)
         assert reader.execute("select count(*) from marts.twins").fetchone() == (1001,)
     versions = list_versions(settings)
     assert len(versions) == settings.keep_versions
@@ -215,7 +182,7 @@ def test_a_full_disk_during_the_copy_leaves_readers_with_their_version(
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("lakehouse.publishing.publish.fsync_file", full)
+        patch.setattr("lakehouse.publishing.publish.replace_atomically", full)
         with pytest.raises(OSError, match="No space"):
             publish_build(settings, 2)
     assert published_build(settings) == 1
@@ -224,19 +191,15 @@ def test_a_full_disk_during_the_copy_leaves_readers_with_their_version(
     assert leftovers(settings) == []
 
 
-def leftovers(settings: Settings) -> list[Path]:
-    return [p for p in settings.warehouse_dir.rglob("*") if ".tmp" in p.name]
-
-
 @pytest.mark.parametrize("seed", range(6))
 def test_a_kill_at_any_moment_of_publishing_leaves_a_whole_version_and_the_next_run_goes_on(
     settings: Settings, seed: int
 ) -> None:
     publish_build(settings, 0)
-    here = str(Path(__file__).parent)
+    tests = str(Path(__file__).parents[1])
     moment = random.Random(seed)
     for round_number in range(3):
-        command = [sys.executable, "-c", PUBLISHER, str(settings.root), here]
+        command = [sys.executable, "-c", PUBLISHER, str(settings.root), tests]
         victim = subprocess.Popen(
             [*command, str(round_number * 1000)], stdout=subprocess.PIPE, text=True
         )
@@ -265,7 +228,7 @@ def test_a_publish_that_died_before_readers_saw_it_is_shown_by_the_next_build(
         raise SystemExit
 
     with monkeypatch.context() as patch:
-        patch.setattr("lakehouse.publishing.publish.point_readers_at", dies)
+        patch.setattr("lakehouse.publishing.publish.show", dies)
         with pytest.raises(SystemExit):
             publish_build(settings, 2)
     assert published_build(settings) == 1

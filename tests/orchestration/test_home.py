@@ -68,11 +68,13 @@ def test_the_command_refuses_a_busy_port_and_a_second_ui(
     result = CliRunner().invoke(app, [])
     assert isinstance(result.exception, UiError)
 
-    lock = FileLock(tmp_path / "data/dagster/ui.lock", purpose="lake ui --port 3000").acquire()
+    lock = FileLock(
+        tmp_path / "data/dagster/ui.lock", purpose=f"lake ui --port {busy_port}"
+    ).acquire()
     result = CliRunner().invoke(app, [])
     lock.release()
     assert isinstance(result.exception, LakeError)
-    assert "already running: lake ui --port 3000 (pid " in str(result.exception)
+    assert f"`lake ui --port {busy_port}` is starting or stopping (pid " in str(result.exception)
 
 
 def test_the_command_line_does_not_import_dagster() -> None:

@@ -7,18 +7,14 @@ import dagster as dg
 import duckdb
 import psycopg
 import pytest
-from support.private_root import private_root
 from support.tiny_project import Tiny
 from support.tiny_shop import make_tiny_shop, replace, running_shop
 
-from demo.postgres.embedded import EmbeddedPostgres
 from lakehouse.publishing import current_version, list_versions
 from lakehouse.publishing.held_back import held_back_file
-from lakehouse.settings import Settings
 from orchestration.dbt_graph import build_graph
 from orchestration.dbt_manifest import load_manifest
 from orchestration.definitions import build_definitions
-from orchestration.demo_source import seed_if_missing
 
 Run = dg.ExecuteInProcessResult
 
@@ -65,7 +61,7 @@ def first(tiny: Tiny, shop: str, instance: dg.DagsterInstance) -> Run:
 def test_materialize_all(first: Run, tiny: Tiny, shop: str) -> None:
     assert first.success
     keys = {e.asset_key.to_user_string() for e in first.get_asset_materialization_events()}
-    assert {"raw/shop/transactions", "log/log_customers", "marts/members"} <= keys
+    assert {"raw/shop/transactions", "base/base_customers", "marts/members"} <= keys
     with psycopg.connect(shop) as connection:
         (customers,) = connection.execute("select count(*) from shop.customers").fetchone() or (0,)
 
@@ -76,7 +72,7 @@ def test_materialize_all(first: Run, tiny: Tiny, shop: str) -> None:
     assert raw["bytes"] == sum(path.stat().st_size for path in tiny.table.commits())
 
     # One is private, one published: both are counted.
-    for table in ("log/log_customers", "marts/members"):
+    for table in ("base/base_customers", "marts/members"):
         assert metadata(first, table)["dagster/row_count"] == customers
     columns = metadata(first, "marts/members")["dagster/column_schema"]
     assert isinstance(columns, dg.TableSchema)
@@ -110,6 +106,9 @@ def test_nothing_new_says_so(first: Run, tiny: Tiny, instance: dg.DagsterInstanc
     assert sorted(tiny.settings.raw_dir.rglob("*")) == before
     (version,) = list_versions(tiny.settings)
     assert metadata(again, "published_warehouse")["version"] == version.id
+    checks = {check.check_name for check in again.get_asset_check_evaluations()}
+    assert checks, "data tests run each time"
+    assert "one_is_one" not in checks, "a unit test proves code, and that is the same"
 
 
 @pytest.mark.slow
@@ -136,7 +135,7 @@ def test_a_failed_test_stops_the_publish_asset_and_is_not_retried(
 
     # A later, partial, green build does not release it, and the asset says what holds it back.
     partial = materialize(
-        tiny, instance, "transform_warehouse", "log/log_customers", "published_warehouse"
+        tiny, instance, "transform_warehouse", "base/base_customers", "published_warehouse"
     )
     assert not partial.success
     assert "nobody_is_there (fail)" in failure(partial)
@@ -176,16 +175,3 @@ def test_a_new_model_appears_after_a_reload(tmp_path: Path) -> None:
     (tiny.settings.dbt_dir / "models" / "members.sql").unlink()
     assert "fresh" in names()
     assert "members" not in names()
-
-
-def test_the_demo_shop_is_seeded_once_and_only_in_the_embedded_database() -> None:
-    lines: list[str] = []
-    with private_root() as root, EmbeddedPostgres(settings := Settings(root=root)):
-        sentence = seed_if_missing(settings, on_line=lines.append, scale=0.01)
-        assert sentence is not None
-        assert "seeded by this run" in sentence
-        assert len(lines) == 2
-        assert seed_if_missing(settings, on_line=lines.append) is None
-    own = Settings(root=root, source_dsn="postgresql://somebody@nowhere.invalid/shop")
-    assert seed_if_missing(own, on_line=lines.append) is None
-    assert len(lines) == 2

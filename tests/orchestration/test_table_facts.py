@@ -12,7 +12,7 @@ from lakehouse.settings import Settings
 from orchestration import table_facts
 from orchestration.table_facts import TableFacts, read_facts
 
-PRIVATE, PUBLIC = ("log", "log_customers"), ("marts", "members")
+PRIVATE, PUBLIC = ("base", "base_customers"), ("marts", "members")
 
 
 def test_nothing_was_built(tmp_path: Path) -> None:

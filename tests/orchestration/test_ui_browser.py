@@ -159,7 +159,7 @@ def materialize_button(page: Any) -> Any:
 def test_materialize_all_on_a_fresh_root_succeeds(ui: Ui, page: Any) -> None:
     expect = open_page(ui, page, "/asset-groups")
     expect(materialize_button(page)).to_be_enabled(timeout=PATIENCE)
-    for group in ("raw", "log", "staging", "quarantine", "marts", "publish"):
+    for group in ("raw", "staging", "quarantine", "marts", "publish"):
         expect(page.get_by_text(group, exact=True).first).to_be_attached(timeout=PATIENCE)
     materialize_button(page).click()
     toast = page.get_by_text(re.compile(r"Launched run \w{8}"))

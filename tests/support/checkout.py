@@ -60,10 +60,18 @@ class Checkout:
 
 
 def make_checkout(root: Path, *, source_dsn: str | None = None) -> Checkout:
-    """Copy the dbt project below a new root."""
+    """Copy the dbt project and the list of tables below a new root."""
     ignored = shutil.ignore_patterns("target", "logs")
     shutil.copytree(REPOSITORY / "dbt_project", root / "dbt_project", ignore=ignored)
+    copy_sources(root)
     return Checkout(Settings(root=root, source_dsn=source_dsn))
+
+
+def copy_sources(root: Path) -> None:
+    """Copy the list of tables below a root."""
+    target = root / "ingest" / "sources.yml"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy(REPOSITORY / "ingest" / "sources.yml", target)
 
 
 def raw_bytes(settings: Settings) -> Mapping[str, str]:

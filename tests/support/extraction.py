@@ -8,7 +8,7 @@ import duckdb
 import psycopg
 
 from ingest.postgres import ExtractReport, extract_tables
-from ingest.sources import TableSpec, parse_lookback
+from ingest.sources import TableSpec, parse_lookback, select_tables
 from lakehouse.raw import CommitInfo, RawTable
 from lakehouse.settings import Settings
 
@@ -58,8 +58,8 @@ class Source:
         return self.extract_all(*tables, **options)[0]
 
     def extract_all(self, *tables: str, **options: Any) -> list[ExtractReport]:
-        options.setdefault("specs", self.specs)
-        return extract_tables(self.settings, tables, **options)
+        chosen = select_tables(self.specs, tables)
+        return extract_tables(self.settings, self.dsn, chosen, **options)
 
     def raw(self, table: str = "events") -> RawTable:
         return RawTable(self.settings.raw_dir, "shop", table)

@@ -22,11 +22,8 @@ from lakehouse.settings import Settings
 LAKE = Path(sys.executable).with_name("lake")
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 SCHEMA = raw_schema(pa.schema([("id", pa.int64())]))
-DEFAULT_TABLES = {
-    "marts.fct_sales": 3,
-    "staging.stg_shop__customers": 2,
-    "quarantine.quarantine_shop__customers": 1,
-}
+DEFAULT_TABLES = {"marts.fct_sales": 3, "quarantine.quarantine_shop__customers": 1}
+ACCOUNTING = "quarantine.source_accounting"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,26 +69,38 @@ class Root:
             )
         return batch_id
 
-    def publish(self, tables: Mapping[str, int] = DEFAULT_TABLES) -> str:
-        """Publish tables with so many rows, made from every landed commit; returns the version."""
+    def publish(
+        self, tables: Mapping[str, int] = DEFAULT_TABLES, *, clean: int = 2, quarantined: int = 1
+    ) -> str:
+        """Publish tables with so many rows, made from every landed commit; returns the version.
+
+        Args:
+            tables: ``schema.table`` to rows.
+            clean: Current rows of the customers that break no rule.
+            quarantined: Those that break one.
+        """
         self.settings.build_dir.mkdir(parents=True, exist_ok=True)
         with duckdb.connect(str(self.settings.build_file)) as connection:
             ledger.ensure_tables(connection)
-            ledger.freeze_commits(connection, self.settings.raw_dir, [("shop", "customers")])
-            connection.execute(
-                "insert into ops.consumed select 'log', batch_id from ops.commits"
-                " where batch_id not in (select batch_id from ops.consumed)"
-            )
+            run = ledger.begin_run(connection, "code")
+            ledger.freeze_commits(connection, self.settings.raw_dir, [("shop", "customers")], run)
             for name, rows in tables.items():
                 connection.execute(f"create schema if not exists {name.split('.')[0]}")
                 connection.execute(
                     f"create or replace table {name} as select range as id from range({rows})"
                 )
+            connection.execute("create schema if not exists quarantine")
+            connection.execute(
+                f"create or replace table {ACCOUNTING} as select 'shop' as source_name,"
+                f" 'customers' as table_name, {clean} as clean_rows,"
+                f" {quarantined} as quarantined_rows"
+            )
+            names = [*tables, ACCOUNTING]
             publish(
                 connection,
                 self.settings,
-                schemas=sorted({name.split(".")[0] for name in tables}),
-                tables=[(name.split(".")[0], name.split(".")[1]) for name in tables],
+                schemas=sorted({name.split(".")[0] for name in names}),
+                tables=[(name.split(".")[0], name.split(".")[1]) for name in names],
                 invocation_id="test",
             )
         return list_versions(self.settings)[0].id

@@ -28,7 +28,7 @@ sources:
       - name: customers
         columns: [{name: id, data_type: bigint}]
 models:
-  - name: log_customers
+  - name: base_customers
   - name: members
     columns: [{name: id, data_tests: [unique, not_null]}]
   - name: bystander
@@ -39,16 +39,14 @@ unit_tests:
     given: []
     expect: {rows: [{one: 1}]}
 """,
-    "dbt_project/models/log_customers.sql": """
-{{ config(materialized='incremental', schema='log', incremental_strategy='append',
-          post_hook="{{ mark_consumed() }}") }}
+    "dbt_project/models/base_customers.sql": """
+{{ config(materialized='incremental', schema='base', incremental_strategy='append') }}
 select * from {{ new_commits('shop', 'customers') }}
 """,
     "dbt_project/models/members.sql": """
-{{ config(materialized='incremental', schema='marts', incremental_strategy='append',
-          post_hook="{{ mark_followed(['log_customers']) }}") }}
-select id from {{ ref('log_customers') }}
-{% if is_incremental() %} where _batch_id in {{ changed_batches(['log_customers']) }} {% endif %}
+{{ config(materialized='incremental', schema='marts', incremental_strategy='append') }}
+select id from {{ ref('base_customers') }}
+{% if is_incremental() %} where {{ is_new_commit() }} {% endif %}
 """,
     "dbt_project/models/bystander.sql": """
 {{ config(materialized='table', schema='marts') }} select 1 as one
@@ -112,14 +110,13 @@ def make_tiny(settings: Settings) -> Tiny:
         path.write_text(text)
     project = REPOSITORY / "dbt_project"
     shutil.copy(project / "profiles.yml", settings.dbt_dir)
-    for part in ("raw", "publish", "incremental/ledger.sql"):
-        source, target = project / "macros" / part, settings.dbt_dir / "macros" / part
-        target.parent.mkdir(parents=True, exist_ok=True)
-        (shutil.copytree if source.is_dir() else shutil.copy)(source, target)
+    for part in ("incremental", "publish", "raw"):
+        shutil.copytree(project / "macros" / part, settings.dbt_dir / "macros" / part)
     (settings.dbt_dir / "dbt_project.yml").write_text(
         "name: lakehouse\nversion: '1.0.0'\nprofile: lakehouse\n"
         "flags: {send_anonymous_usage_stats: false, skip_nodes_if_on_run_start_fails: true}\n"
         "vars: {published_schemas: [marts]}\n"
+        'models: {+post-hook: "{{ note_commits() }}"}\n'
         'on-run-start: "{{ start_run() }}"\non-run-end: "{{ end_run(results) }}"\n'
     )
     return Tiny(settings)

@@ -7,12 +7,14 @@ from pathlib import Path
 from demo.postgres.embedded import SUPERUSER, EmbeddedPostgres
 from demo.shop import seed
 from lakehouse.settings import Settings
+from support.checkout import copy_sources
 from support.tiny_project import Tiny, make_tiny
 
 
 def make_tiny_shop(root: Path) -> Tiny:
     """Write the project, with one test that always warns."""
     tiny = make_tiny(Settings(root=root))
+    copy_sources(root)
     models = tiny.settings.dbt_dir / "models"
     replace(models / "members.sql", "select id", "select customer_id")
     replace(models / "tiny.yml", "name: id", "name: customer_id")

@@ -21,6 +21,15 @@
     (
         with
 
+        -- Most keys have landed once; only the others need their versions put in order.
+        repeated_keys as (
+
+            select _record_key from versions
+            group by _record_key
+            having count(*) > 1
+
+        ),
+
         placed as (
 
             select
@@ -31,6 +40,7 @@
                 min(_extracted_at) over same_content as first_seen_at,
                 max(_extracted_at) over same_content as last_seen_at
             from versions
+            where _record_key in (select repeated_keys._record_key from repeated_keys)
             window
                 landing_order as ({{ landing_order() }}),
                 same_content as (partition by _record_key, _op, _content_hash)
@@ -45,15 +55,32 @@
                     as last_version
             from placed
 
+        ),
+
+        last_versions as (
+
+            select * from counted
+            where place = coalesce(last_version, 1)
+            union all
+            select
+                versions.*,
+                1 as place,
+                null as next_op,
+                null as next_extracted_at,
+                _extracted_at as first_seen_at,
+                _extracted_at as last_seen_at,
+                case when _op = 'upsert' then 1 end as last_version
+            from versions
+            where _record_key not in (select repeated_keys._record_key from repeated_keys)
+
         )
 
         select
-            counted.*,
+            last_versions.*,
             last_version is not null as has_version,
             _op = 'delete' or next_op is not null as is_deleted,
             case when _op = 'delete' then _extracted_at else next_extracted_at end as deleted_at
-        from counted
-        where place = coalesce(last_version, 1)
+        from last_versions
     )
 {%- endmacro %}
 

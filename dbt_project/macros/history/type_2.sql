@@ -1,7 +1,7 @@
 {#
     The valid-time history of each key, replayed from its versions (slowly changing dimension type 2):
     a subquery over the CTE `versions` (rows of a base model that have a key and break no rule of
-    their own, and tombstones), with its columns, valid_from and valid_to.
+    their own, and tombstones): some of its columns, valid_from and valid_to, one row per version.
 
     - A version holds from the source's own time of change (`_changed_at`), but never from after it
       was seen: a clock that runs ahead must not hide what follows. Without that time, or with one
@@ -14,17 +14,28 @@
     - A tombstone closes the version before it when the deletion was noticed. A key that returns
       opens a new one.
 
+    columns: names of the columns to carry along.
+
     Example:
 
         versions as (
             select * from {{ ref('base_shop__products') }}
             where product_id is not null and {{ opens_a_version('shop', 'products') }}
         ),
-        history as (select * from {{ type_2() }})
+        history as (select * from {{ type_2(['product_id', 'category', 'unit_price']) }})
 #}
-{% macro type_2() -%}
+{% macro type_2(columns) -%}
     (
         with
+
+        -- Most keys have landed once; only the others need their versions put in order.
+        repeated_keys as (
+
+            select _record_key from versions
+            group by _record_key
+            having count(*) > 1
+
+        ),
 
         timed as (
 
@@ -44,6 +55,7 @@
                 end as changed_at,
                 row_number() over ({{ landing_order() }}) as place
             from versions
+            where _record_key in (select repeated_keys._record_key from repeated_keys)
 
         ),
 
@@ -135,12 +147,25 @@
         )
 
         select
-            changes.*,
+            {%- for column in columns %}
+            {{ column }},
+            {%- endfor %}
             case when change_number = 1 then {{ beginning_of_time() }} else began_at end
                 as valid_from,
             coalesce(ended_at, {{ open_end() }}) as valid_to
         from changes
         where _op = 'upsert'
+        union all
+        select
+            {%- for column in columns %}
+            {{ column }},
+            {%- endfor %}
+            {{ beginning_of_time() }} as valid_from,
+            {{ open_end() }} as valid_to
+        from versions
+        where
+            _op = 'upsert'
+            and _record_key not in (select repeated_keys._record_key from repeated_keys)
     )
 {%- endmacro %}
 

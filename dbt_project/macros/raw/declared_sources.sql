@@ -21,6 +21,10 @@
 {# Pairs of name and type: the columns declared for a source, then those of every raw file. #}
 {% macro raw_columns(source_name, table_name) %}
     {%- set columns = [] -%}
+    {%- set meta = source_meta(source_name, table_name) -%}
+    {%- if meta.stream -%}
+        {%- do columns.extend(raw_stream_columns(meta.stream, meta.holds)) -%}
+    {%- endif -%}
     {%- for column in source_node(source_name, table_name).columns.values()
         if not column.name.startswith('_') -%}
         {%- do columns.append((column.name, column.data_type)) -%}

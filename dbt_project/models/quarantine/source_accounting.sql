@@ -20,7 +20,6 @@ landed as (
         count(*) as raw_rows,
         count(*) - count(distinct _record_key) as repeated_rows
     from {{ ref('base_' ~ source_name ~ '__' ~ table_name) }}
-    where _batch_id in {{ commits_seen_by(validated) }}
     union all
     {% endfor -%}
     {% for stream in stream_names() -%}
@@ -34,7 +33,6 @@ landed as (
                 from {{ ref('stg_stream__' ~ stream ~ '_events') }}
             ) as repeated_rows
     from {{ ref('base_stream__' ~ stream ~ '_events') }}
-    where _batch_id in {{ commits_seen_by('stg_stream__' ~ stream ~ '_events') }}
     union all
     select
         'stream' as source_name,
@@ -43,7 +41,6 @@ landed as (
         count(*) - count(distinct (log_id, topic, topic_partition, device, window_start))
             as repeated_rows
     from {{ ref('base_stream__' ~ stream ~ '_windows') }}
-    where _batch_id in {{ commits_seen_by('stg_stream__' ~ stream ~ '_windows') }}
     {{ 'union all' if not loop.last }}
     {% endfor %}
 

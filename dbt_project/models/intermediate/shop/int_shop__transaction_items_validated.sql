@@ -1,25 +1,54 @@
+{{ config(materialized='incremental', unique_key='_record_key') }}
+
+{#-
+    An item is validated together with its transaction, and that with its customer and its other
+    items.
+-#}
+{% call affected_keys() %}
+    with
+
+    landed_items as (
+        select _record_key from {{ ref('base_shop__transaction_items') }}
+        where {{ is_new_commit() }}
+    ),
+
+    transactions as (
+        select transaction_id from {{ ref('base_shop__transactions') }}
+        where
+            {{ is_new_commit() }}
+            or customer_id in (
+                select customer_id from {{ ref('base_shop__customers') }} where {{ is_new_commit() }}
+            )
+        union
+        select transaction_id from {{ ref('base_shop__transaction_items') }}
+        where _record_key in (select _record_key from landed_items)
+    )
+
+    select _record_key from {{ ref('base_shop__transaction_items') }}
+    where
+        transaction_id in (select transaction_id from transactions)
+        or _record_key in (select _record_key from landed_items)
+{% endcall %}
+
 with
 
 items as (
 
     select * from {{ ref('stg_shop__transaction_items') }}
+    where {{ is_affected('_record_key') }}
 
 ),
 
 transactions as (
 
     select * from {{ ref('int_shop__transactions_validated') }}
-    where transaction_id is not null
 
 ),
 
 related as (
 
     select
-        items._record_key,
-        items.is_deleted,
-        items.broken_rules as broken_row_rules,
-        items.transaction_id,
+        items.*,
         not transactions.is_deleted as transaction_is_live,
         transactions.broken_rules = '' as transaction_is_clean
     from items
@@ -31,8 +60,7 @@ related as (
 checked as (
 
     select
-        _record_key,
-        broken_row_rules,
+        related.*,
         {{ broken_rules('shop', 'transaction_items', scope='related') }} as broken_related_rules
     from related
 
@@ -41,8 +69,8 @@ checked as (
 validated as (
 
     select
-        _record_key,
-        {{ joined_rules('broken_row_rules', 'broken_related_rules') }} as broken_rules
+        {{ star(ref('stg_shop__transaction_items'), 'checked', except=['broken_rules']) }},
+        {{ joined_rules('checked.broken_rules', 'checked.broken_related_rules') }} as broken_rules
     from checked
 
 )

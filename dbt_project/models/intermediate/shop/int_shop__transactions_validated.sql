@@ -56,12 +56,7 @@ items_by_transaction as (
 related as (
 
     select
-        transactions._record_key,
-        transactions.transaction_id,
-        transactions.is_deleted,
-        transactions.sold_at,
-        transactions.total_amount,
-        transactions.broken_rules as broken_row_rules,
+        transactions.*,
         customers.created_at as customer_created_at,
         coalesce(items_by_transaction.live_items_amount, 0) as live_items_amount,
         coalesce(items_by_transaction.broken_live_items, 0) as broken_live_items
@@ -76,10 +71,7 @@ related as (
 checked as (
 
     select
-        _record_key,
-        transaction_id,
-        is_deleted,
-        broken_row_rules,
+        related.*,
         {{ broken_rules('shop', 'transactions', scope='related') }} as broken_related_rules
     from related
 
@@ -88,10 +80,8 @@ checked as (
 validated as (
 
     select
-        _record_key,
-        transaction_id,
-        is_deleted,
-        {{ joined_rules('broken_row_rules', 'broken_related_rules') }} as broken_rules
+        {{ star(ref('stg_shop__transactions'), 'checked', except=['broken_rules']) }},
+        {{ joined_rules('checked.broken_rules', 'checked.broken_related_rules') }} as broken_rules
     from checked
 
 )

@@ -11,7 +11,10 @@ versions as (
 
 history as (
 
-    select * from {{ type_2() }}
+    select * from {{ type_2([
+        'customer_id', 'first_name', 'last_name', 'email', 'phone', 'street',
+        'postal_code', 'city', 'country_code', 'segment', 'created_at',
+    ]) }} as replayed
 
 ),
 
@@ -24,20 +27,8 @@ transactions as (
 known_members as (
 
     select
-        customer_id,
-        first_name,
-        last_name,
-        email,
-        phone,
-        street,
-        postal_code,
-        city,
-        country_code,
-        segment,
-        'known' as member_kind,
-        created_at,
-        valid_from,
-        valid_to
+        history.*,
+        'known' as member_kind
     from history
 
 ),
@@ -55,10 +46,10 @@ inferred_members as (
         cast(null as {{ dbt.type_string() }}) as city,
         'unknown' as country_code,
         'unknown' as segment,
-        'inferred' as member_kind,
         cast(null as {{ timestamp_type() }}) as created_at,
         {{ beginning_of_time() }} as valid_from,
-        {{ open_end() }} as valid_to
+        {{ open_end() }} as valid_to,
+        'inferred' as member_kind
     from transactions
     left join history
         on transactions.customer_id = history.customer_id
@@ -105,10 +96,10 @@ with_unknown as (
         null as city,
         'unknown' as country_code,
         'unknown' as segment,
-        'unknown' as member_kind,
         null as created_at,
         {{ beginning_of_time() }} as valid_from,
-        {{ open_end() }} as valid_to
+        {{ open_end() }} as valid_to,
+        'unknown' as member_kind
 
 ),
 

@@ -11,7 +11,10 @@ versions as (
 
 history as (
 
-    select * from {{ type_2() }}
+    select * from {{ type_2([
+        'product_id', 'sku', 'product_name', 'category', 'unit_price', 'is_active',
+        'created_at',
+    ]) }} as replayed
 
 ),
 
@@ -24,16 +27,8 @@ items as (
 known_members as (
 
     select
-        product_id,
-        sku,
-        product_name,
-        category,
-        'known' as member_kind,
-        unit_price,
-        is_active,
-        created_at,
-        valid_from,
-        valid_to
+        history.*,
+        'known' as member_kind
     from history
 
 ),
@@ -45,12 +40,12 @@ inferred_members as (
         cast(null as {{ dbt.type_string() }}) as sku,
         cast(null as {{ dbt.type_string() }}) as product_name,
         'unknown' as category,
-        'inferred' as member_kind,
         cast(null as decimal(12, 2)) as unit_price,
         cast(null as boolean) as is_active,
         cast(null as {{ timestamp_type() }}) as created_at,
         {{ beginning_of_time() }} as valid_from,
-        {{ open_end() }} as valid_to
+        {{ open_end() }} as valid_to,
+        'inferred' as member_kind
     from items
     left join history
         on items.product_id = history.product_id
@@ -91,12 +86,12 @@ with_unknown as (
         null as sku,
         null as product_name,
         'unknown' as category,
-        'unknown' as member_kind,
         null as unit_price,
         null as is_active,
         null as created_at,
         {{ beginning_of_time() }} as valid_from,
-        {{ open_end() }} as valid_to
+        {{ open_end() }} as valid_to,
+        'unknown' as member_kind
 
 ),
 

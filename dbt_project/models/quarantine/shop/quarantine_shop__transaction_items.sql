@@ -2,12 +2,6 @@ with
 
 transaction_items as (
 
-    select * from {{ ref('stg_shop__transaction_items') }}
-
-),
-
-validated as (
-
     select * from {{ ref('int_shop__transaction_items_validated') }}
     where broken_rules <> ''
 
@@ -16,12 +10,9 @@ validated as (
 quarantined as (
 
     select
-        {{ star(ref('stg_shop__transaction_items'), 'transaction_items', except=['broken_rules']) }},
-        validated.broken_rules,
+        transaction_items.*,
         {{ rule_version('shop', 'transaction_items') }} as rule_version
     from transaction_items
-    inner join validated
-        on transaction_items._record_key = validated._record_key
 
 )
 

@@ -2,12 +2,6 @@ with
 
 transactions as (
 
-    select * from {{ ref('stg_shop__transactions') }}
-
-),
-
-validated as (
-
     select * from {{ ref('int_shop__transactions_validated') }}
     where broken_rules <> ''
 
@@ -16,12 +10,9 @@ validated as (
 quarantined as (
 
     select
-        {{ star(ref('stg_shop__transactions'), 'transactions', except=['broken_rules']) }},
-        validated.broken_rules,
+        transactions.*,
         {{ rule_version('shop', 'transactions') }} as rule_version
     from transactions
-    inner join validated
-        on transactions._record_key = validated._record_key
 
 )
 

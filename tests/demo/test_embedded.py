@@ -20,7 +20,6 @@ from demo.postgres.embedded import (
     SUPERUSER,
     EmbeddedPostgres,
     EmbeddedPostgresError,
-    source_dsn,
     stop_abandoned_server,
 )
 from lakehouse.settings import Settings
@@ -317,15 +316,6 @@ def test_server_that_cannot_start_gives_its_own_reason(
 def test_dsn_outside_the_block_is_refused(settings: Settings) -> None:
     with pytest.raises(EmbeddedPostgresError, match="not started"):
         EmbeddedPostgres(settings).dsn()
-
-
-def test_source_dsn_prefers_the_users_own_server(server_root: Path) -> None:
-    own = "postgresql://lake_extractor:secret@db.example/shop"
-    with source_dsn(Settings(root=server_root, source_dsn=own)) as dsn:
-        assert dsn == own
-    assert not (server_root / "data").exists()
-    with source_dsn(Settings(root=server_root)) as dsn:
-        assert ask(dsn, "select current_user") == "lake_extractor"
 
 
 def as_nobody(work: Callable[[], None]) -> int:

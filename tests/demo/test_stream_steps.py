@@ -1,4 +1,4 @@
-"""The demo's steps, without Kafka and without Java."""
+"""The demo's steps with the stream, without Kafka and without Java."""
 
 from contextlib import ExitStack
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from support.stream.declared import declare_streams
 
-from demo import DemoContext, stream
+from demo import DemoContext, stream_steps
 from lakehouse.settings import Settings
 
 
@@ -20,7 +20,7 @@ def test_ten_minutes_of_readings_land_in_seconds(
         context = DemoContext(
             settings=Settings(root=tmp_path), scale=1.0, seed=1, resources=resources
         )
-        said = [step.run(context) for step in stream.steps()]
+        said = [step.run(context) for step in stream_steps.steps()]
     assert "in-process broker" in said[0]
     assert said[2].endswith(" 60 minutes final")
 
@@ -35,7 +35,7 @@ def test_a_demo_that_fails_leaves_no_process(
         context = DemoContext(
             settings=Settings(root=tmp_path), scale=1.0, seed=1, resources=resources
         )
-        running = stream._Running()
+        running = stream_steps._Running()
         running.start(context)
         process = running._process
         assert process is not None

@@ -1,7 +1,8 @@
-"""What the stream contributes to ``lake demo``: ten minutes of readings in seconds, while it runs.
+"""The demo's steps with the stream: ten minutes of readings in seconds, while it runs.
 
-The application runs as a process of its own beside the batch half, as in real use. Here does not
-belong anything that ``lake stream run`` and ``produce`` do not do, too.
+The application runs as a process of its own beside the steps with the shop, as in real use. Here
+belongs calling ``streaming`` in the demo's order. Here does not belong anything that ``lake stream
+run`` and ``produce`` do not do, too.
 """
 
 import os
@@ -11,7 +12,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from demo import DemoContext, DemoStep
+from demo.step import DemoContext, DemoStep
 from lakehouse.errors import LakeError
 from lakehouse.settings import Settings
 

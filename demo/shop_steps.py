@@ -1,12 +1,12 @@
-"""What the batch layer contributes to ``lake demo``: a shop, its first load, and a day's changes.
+"""The demo's steps with the shop: fill it, extract it, let a day pass, extract what changed.
 
-Here belongs calling ``demo.shop`` and ``ingest.postgres`` in the demo's order. Here does not
-belong anything that the commands ``lake seed``, ``simulate-day`` and ``extract`` do not do, too.
+Here belongs calling ``demo.shop`` and ``ingest`` in the demo's order. Here does not belong anything
+that the commands ``lake seed``, ``simulate-day`` and ``extract`` do not do, too.
 """
 
 from collections.abc import Sequence
 
-from demo import DemoContext, DemoStep
+from demo.step import DemoContext, DemoStep
 
 
 def steps() -> Sequence[DemoStep]:
@@ -21,44 +21,36 @@ def steps() -> Sequence[DemoStep]:
 
 
 def _start(context: DemoContext) -> str:
-    from demo.postgres.embedded import SUPERUSER, source_dsn
+    from demo.database import VARIABLE, named_dsn, open_database
+    from demo.postgres.embedded import SUPERUSER
     from demo.shop.connection import shop_connection
 
     # Held to the demo's end, so that the steps after it find the server up.
-    dsn = context.resources.enter_context(source_dsn(context.settings, SUPERUSER))
+    dsn = context.resources.enter_context(open_database(context.settings, SUPERUSER))
     with shop_connection(dsn, purpose="demo") as connection:
         version = connection.info.server_version
-    where = "at LAKE_SOURCE_DSN" if context.settings.source_dsn else "on a private socket"
+    where = f"at {VARIABLE}" if named_dsn(context.settings) else "on a private socket"
     return f"version {version // 10_000}.{version % 10_000} {where}"
 
 
 def _fill(context: DemoContext) -> str:
-    from demo.postgres.embedded import SUPERUSER, source_dsn
-    from demo.shop import seed
+    from demo.database import open_database
+    from demo.postgres.embedded import SUPERUSER
+    from demo.shop import is_filled, seed
 
-    with source_dsn(context.settings, SUPERUSER) as dsn:
-        if _is_filled(dsn):
+    with open_database(context.settings, SUPERUSER) as dsn:
+        if is_filled(dsn):
             return "kept as it is"
         report = seed(dsn, seed=context.seed, scale=context.scale, progress=True)
     return f"{report.rows['transactions']:,} sales of {report.rows['customers']:,} customers"
 
 
-def _is_filled(dsn: str) -> bool:
-    from demo.shop.connection import shop_connection
-
-    with shop_connection(dsn, purpose="demo") as connection:
-        found = connection.execute("select to_regclass('shop.customers') is not null").fetchone()
-        if found is None or not found[0]:
-            return False
-        filled = connection.execute("select exists(select from shop.customers)").fetchone()
-        return bool(filled and filled[0])
-
-
 def _live(context: DemoContext) -> str:
-    from demo.postgres.embedded import SUPERUSER, source_dsn
+    from demo.database import open_database
+    from demo.postgres.embedded import SUPERUSER
     from demo.shop import simulate_day
 
-    with source_dsn(context.settings, SUPERUSER) as dsn:
+    with open_database(context.settings, SUPERUSER) as dsn:
         report = simulate_day(dsn, seed=context.seed, progress=True)
     new, changed, gone = (
         sum(counts.get(kind, 0) for counts in report.tables.values())
@@ -68,9 +60,13 @@ def _live(context: DemoContext) -> str:
 
 
 def _extract(context: DemoContext) -> str:
+    from demo.database import open_database
     from ingest.postgres import extract_tables
+    from ingest.sources import load_sources
 
-    reports = extract_tables(context.settings)
+    tables = load_sources(context.settings)
+    with open_database(context.settings) as dsn:
+        reports = extract_tables(context.settings, dsn, tables)
     batches = sum(len(report.batches) for report in reports)
     if not batches:
         return "nothing new"

@@ -1,0 +1,2 @@
+{{ config(materialized='view') }}
+{{ fct_stream_reading('power') }}

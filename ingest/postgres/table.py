@@ -1,0 +1,207 @@
+"""One table in one snapshot: plan what to read, read it, drop what raw knows, commit the rest.
+
+Here belongs the order of these steps; each of them is a module of its own (``plan``, ``read``,
+``known``, ``commit``, and ``deletes`` for the keys that are gone). Here does not belong connecting,
+locking or trying again: that is ``extract``.
+"""
+
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+
+from ingest.postgres.catalog import read_table
+from ingest.postgres.commit import as_tombstones, commit, staged
+from ingest.postgres.connection import Connection
+from ingest.postgres.deletes import (
+    LiveRows,
+    compare_keys,
+    count_live,
+    gone_keys,
+    refuse_too_many,
+)
+from ingest.postgres.known import History, KnownBlocks, without_landed
+from ingest.postgres.plan import (
+    Plan,
+    drift,
+    is_remade,
+    make_plan,
+    plan_everything,
+    rows_footer,
+    tombstones_footer,
+    warnings,
+)
+from ingest.postgres.read import Chunk, Part, reading
+from ingest.postgres.report import ExtractReport
+from ingest.postgres.state import (
+    Checkpoint,
+    TableState,
+    checkpoint_path,
+    derive_state,
+    read_checkpoint,
+    write_checkpoint,
+)
+from ingest.postgres.watermark import ServerBound, read_bounds
+from ingest.sources import TableSpec
+from lakehouse.progress import progress
+from lakehouse.raw import CommitInfo, RawTable, remove_orphans
+from lakehouse.settings import Settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What a run was asked for.
+
+    Attributes:
+        chunk_rows: Most rows in one commit of a read that has more.
+        allow_deletes: Tombstone whatever is gone, however much it is.
+        full: Read everything and land what differs from raw.
+    """
+
+    chunk_rows: int
+    allow_deletes: bool
+    full: bool
+
+
+def extract_table(
+    settings: Settings,
+    connection: Connection,
+    server: ServerBound,
+    spec: TableSpec,
+    options: Options,
+    report: ExtractReport,
+) -> None:
+    """Land what changed in one table.
+
+    Args:
+        settings: Where raw and state are.
+        connection: In the snapshot.
+        server: What the server said just before the snapshot.
+        spec: The table.
+        options: What was asked for.
+        report: Filled; an earlier attempt of the run may have landed chunks.
+
+    Raises:
+        LakeError: The table cannot be extracted; what is committed stays.
+    """
+    raw = RawTable(settings.raw_dir, spec.source, spec.name)
+    remove_orphans(raw)
+    table = read_table(connection, spec)
+    state = derive_state(raw)
+    report.begin(state.watermark)
+    path = checkpoint_path(settings.state_dir, spec)
+    checkpoint = read_checkpoint(path, state.digest)
+    known = KnownBlocks(checkpoint, is_first_load=state.watermark is None)
+    with History(table, raw, known, settings.state_dir / "scratch") as history:
+        if state.may_differ_from(table.schema):
+            report.warn(drift(table, state, list(history.schemas().values())))
+        remade = is_remade(table, state, checkpoint)
+        full = options.full or remade
+        bounds = read_bounds(connection, table, state, server, full=full)
+        report.guarantee = bounds.guarantee
+        report.null_cursors, report.future_cursors = bounds.nulls, bounds.future
+        plan = make_plan(table, state, bounds, server.read_at, options.chunk_rows, full=full)
+        report.warn(warnings(plan, state, server, remade=remade))
+
+        state = _land_rows(connection, history, plan, state, report)
+
+        live = _live_rows(plan, state, checkpoint, report)
+        if spec.deletes == "reconcile":
+            difference = compare_keys(connection, history, live)
+            if difference.missing:
+                report.warn(
+                    [
+                        f"{difference.missing:,} rows of the source were not in raw, their "
+                        f"{spec.cursor} being older than what is read: landed by a full read"
+                    ]
+                )
+                again = plan_everything(plan, state)
+                state = _land_rows(connection, history, again, state, report)
+                difference = compare_keys(connection, history, difference.live)
+            if difference.gone:
+                if not options.allow_deletes:
+                    refuse_too_many(table, difference)
+                state = _land_tombstones(history, plan, state, report)
+            live = count_live(history, difference.live)
+
+        write_checkpoint(
+            path,
+            Checkpoint(
+                digest=state.digest,
+                watermark=state.watermark,
+                resume_position=state.resume_position,
+                commits=len(state.batch_ids),
+                live_rows=live.count if spec.deletes == "reconcile" else None,
+                source_identity=table.identity,
+                landed_blocks=known.landed(),
+            ),
+        )
+
+
+def _land_rows(
+    connection: Connection, history: History, plan: Plan, state: TableState, report: ExtractReport
+) -> TableState:
+    """Land what the plan reads and raw has not; gives where the table stands then."""
+    is_long = plan.is_full or state.watermark is None
+    shown = progress(plan.table.spec.label, plan.table.rows_estimate) if is_long else nullcontext()
+    with shown as bar:
+        for part in plan.parts:
+            rest: Part | None = part
+            while rest is not None:
+                chunk, info = land_chunk(connection, history, plan, rest, state)
+                if info is not None:
+                    state = state.after(info)
+                    report.add(info)
+                report.rows_read += chunk.rows_read
+                if bar is not None:
+                    bar.advance(chunk.rows_read)
+                rest = replace(rest, start=chunk.end) if chunk.end else None
+    return state
+
+
+def land_chunk(
+    connection: Connection, history: History, plan: Plan, part: Part, state: TableState
+) -> tuple[Chunk, CommitInfo | None]:
+    """Read the first chunk of a part and land the new ones among its rows, if any, as one commit.
+
+    Args:
+        connection: In the snapshot.
+        history: What is landed.
+        plan: The pass over the table.
+        part: What is left of it.
+        state: Where the table stands.
+
+    Returns:
+        What was read, and the commit; None if nothing was new.
+    """
+    with reading(connection, plan.table, part, plan.read_at) as chunk:
+        new = without_landed(chunk.blocks(), plan, part, history)
+        in_order = not part.without_cursor
+        with staged(history.raw, plan, state, new, in_cursor_order=in_order) as file:
+            if file is None:
+                return chunk, None
+            footer = rows_footer(plan, state, part, chunk, file.writer.rows)
+            return chunk, commit(file, plan, state, footer)
+
+
+def _land_tombstones(
+    history: History, plan: Plan, state: TableState, report: ExtractReport
+) -> TableState:
+    """Land a tombstone for each key that is gone, as one commit."""
+    blocks = (as_tombstones(plan, keys) for keys in gone_keys(history))
+    with staged(history.raw, plan, state, blocks, in_cursor_order=False) as file:
+        if file is None:
+            return state
+        info = commit(file, plan, state, tombstones_footer(plan))
+    report.add(info)
+    return state.after(info)
+
+
+def _live_rows(
+    plan: Plan, state: TableState, checkpoint: Checkpoint | None, report: ExtractReport
+) -> LiveRows:
+    """How many keys are live, as far as it is known without counting."""
+    if not plan.landed and not plan.is_full:
+        # All from one snapshot, in which a key is unique.
+        return LiveRows(report.upserts, frozenset(state.batch_ids))
+    if checkpoint is not None and checkpoint.live_rows is not None:
+        return LiveRows(checkpoint.live_rows, plan.landed)
+    return LiveRows()

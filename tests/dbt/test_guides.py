@@ -1,0 +1,124 @@
+"""The guides are true: their edits are applied to a copy of the project, which is then built.
+
+A guide shows each edit as a file's name in bold and a block below it: a whole new file, or a diff
+whose lines are found in the file as they stand.
+"""
+
+import re
+import shutil
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from support.shop_raw import SCHEMAS, ShopLake, customer, hours, transaction
+
+from ingest.sources import load_sources
+from lakehouse.raw import CommitWriter, RawTable, new_batch_id, raw_schema
+from lakehouse.settings import Settings
+
+# Each builds the project.
+pytestmark = pytest.mark.slow
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+EDIT = re.compile(r"^\*\*(\S+)\*\*\n\n```(\w+)\n(.*?)^```", flags=re.DOTALL | re.MULTILINE)
+QUERY = re.compile(r"```sql\n(select.*?)```", flags=re.DOTALL)
+
+
+def read_guide(name: str) -> str:
+    return (REPOSITORY / "docs" / name).read_text(encoding="utf-8")
+
+
+def apply(guide: str, root: Path) -> None:
+    """Make the edits of a guide, in order."""
+    edits = EDIT.findall(guide)
+    assert edits, "the guide shows edits"
+    for name, kind, text in edits:
+        path = root / name
+        if kind == "diff":
+            lines = text.splitlines()
+            before = "\n".join(line[1:] for line in lines if not line.startswith("+"))
+            after = "\n".join(line[1:] for line in lines if not line.startswith("-"))
+            content = path.read_text(encoding="utf-8")
+            assert content.count(before) == 1, f"{name} has these lines once:\n{before}"
+            path.write_text(content.replace(before, after), encoding="utf-8")
+        else:
+            assert not path.exists(), f"{name} is new"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+
+
+def query_of(guide: str) -> str:
+    (query,) = QUERY.findall(guide)
+    return str(query)
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> ShopLake:
+    """A checkout with a copy of the project."""
+    root = tmp_path / "root"
+    ignored = shutil.ignore_patterns("target", "logs")
+    shutil.copytree(REPOSITORY / "dbt_project", root / "dbt_project", ignore=ignored)
+    (root / "ingest").mkdir()
+    shutil.copy(REPOSITORY / "ingest" / "sources.yml", root / "ingest")
+    return ShopLake(root, root / "target")
+
+
+def land(lake: ShopLake, table: str, schema: pa.Schema, rows: list[Mapping[str, Any]]) -> None:
+    """Land one commit of a table that the tests' own list does not know."""
+    at: datetime = hours(1)
+    batch_id = new_batch_id(None)
+    meta = {"_batch_id": batch_id, "_extracted_at": at, "_op": "upsert"}
+    with CommitWriter(RawTable(lake.settings.raw_dir, "shop", table), schema, batch_id) as writer:
+        writer.write(pa.Table.from_pylist([{**row, **meta} for row in rows], schema))
+        writer.commit(kind="incremental", writer="test/1", extracted_at=at, upserts=len(rows))
+
+
+def test_a_rule_decides_about_rows_that_landed_before_it(lake: ShopLake) -> None:
+    guide = read_guide("add-a-rule.md")
+    numbers = {1: "0123456", 2: "12345", 3: None}
+    lake.land("customers", hours(1), [customer(k, phone=phone) for k, phone in numbers.items()])
+    # A model that is incremental is built anew, too.
+    lake.land("transactions", hours(1), [transaction(1, "0.00", customer_id=2)])
+    lake.dbt("build")
+    apply(guide, lake.root)
+    lake.dbt("build")
+    assert lake.query(query_of(guide)) == [(2, "12345", "customer_phone_too_short")]
+    assert lake.query("select customer_id, member_kind from marts.dim_customer order by 1") == [
+        (1, "known"),
+        (2, "inferred"),
+        (3, "known"),
+        (None, "unknown"),
+    ]
+
+
+def test_a_table_goes_from_the_source_to_staging_and_quarantine(lake: ShopLake) -> None:
+    guide = read_guide("add-a-table.md")
+    apply(guide, lake.root)
+    listed = {spec.name: spec for spec in load_sources(Settings(root=lake.root))}
+    assert listed["suppliers"].cursor == "updated_at"
+    stamps = [f for f in SCHEMAS["customers"] if f.name in ("created_at", "updated_at")]
+    fields = [
+        pa.field("supplier_id", pa.int64()),
+        pa.field("supplier_name", pa.string()),
+        pa.field("country_code", pa.string()),
+    ]
+    times = {"created_at": hours(0), "updated_at": hours(0)}
+    rows = [
+        {"supplier_id": 1, "supplier_name": "Lamps & Co", "country_code": "DE", **times},
+        {"supplier_id": 2, "supplier_name": "", "country_code": "FR", **times},
+        {"supplier_id": 1, "supplier_name": "Lamps & Sons", "country_code": "DE", **times},
+    ]
+    schema = raw_schema(pa.schema([*fields, *stamps]))
+    for row in rows:
+        land(lake, "suppliers", schema, [row])
+    lake.dbt("build")
+    assert lake.query(query_of(guide)) == [("suppliers", 3, 1, 1, 1)]
+    assert lake.query(
+        "select supplier_name, broken_rules from quarantine.quarantine_shop__suppliers"
+    ) == [("", "supplier_name_missing")]
+    assert lake.query(
+        "select supplier_id, supplier_name from staging.stg_shop__suppliers order by 1"
+    ) == [(1, "Lamps & Sons"), (2, "")]
