@@ -32,7 +32,7 @@ def run(
         float, typer.Option(help="End after so many seconds without a record; 0 runs on.")
     ] = 0.0,
 ) -> None:
-    """Count windows of a minute, land every record, until Ctrl-C or SIGTERM."""
+    """Count windows and land every record, until Ctrl-C or SIGTERM."""
     with warnings.catch_warnings(record=True):
         # Quix imports a package that warns of a package that nobody here uses.
         from streaming.app import RunOptions, StreamApp
