@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.builds import leftovers, publish_build, published_build, seen_build
+from support.builds import leftovers, publish_build, published_build, seen_build, without_links
 
 from lakehouse.publishing import current_version, list_versions, rollback
 from lakehouse.publishing.held_back import held_back_file, write_held_back
@@ -107,7 +107,7 @@ def test_a_death_after_any_step_leaves_readers_and_lake_with_one_version_that_th
     links: bool,
 ) -> None:
     if not links:
-        monkeypatch.setattr(os, "link", _refuse)
+        without_links(monkeypatch)
     for number in (0, 1, 2):
         publish_build(settings, number)
     before(settings)
@@ -141,7 +141,3 @@ def _agree(settings: Settings, builds: set[int], when: str) -> None:
     assert [v for v in list_versions(settings) if v.is_current] == [current], when
     assert collect(settings).published == current, when
     assert current.rows["marts.numbers"] == 1000 + seen, when
-
-
-def _refuse(*_: object) -> None:
-    raise OSError(95, "Operation not supported")

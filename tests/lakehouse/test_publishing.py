@@ -17,6 +17,7 @@ from support.builds import (
     publish_build,
     publish_numbers,
     published_build,
+    without_links,
 )
 
 from lakehouse.publishing import (
@@ -239,10 +240,7 @@ def test_a_publish_that_died_before_readers_saw_it_is_shown_by_the_next_build(
 def test_a_file_system_without_hard_links_gets_copies(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuses(*_: object) -> None:
-        raise OSError(95, "Operation not supported")
-
-    monkeypatch.setattr(os, "link", refuses)
+    without_links(monkeypatch)
     publish_build(settings, 1)
     publish_build(settings, 2)
     assert published_build(settings) == 2

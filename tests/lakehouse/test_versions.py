@@ -1,6 +1,5 @@
 """Which version readers see: told by the published file itself, whatever was copied or removed."""
 
-import os
 import shutil
 import subprocess
 import sys
@@ -9,14 +8,19 @@ from pathlib import Path
 
 import duckdb
 import pytest
-from support.builds import an_hour_later, leftovers, publish_build, published_build, seen_build
+from support.builds import (
+    an_hour_later,
+    leftovers,
+    publish_build,
+    published_build,
+    seen_build,
+    without_links,
+)
 
 from lakehouse.publishing import current_version, find_version, list_versions, rollback
 from lakehouse.publishing.versions import version_path
 from lakehouse.settings import Settings
 from lakehouse.status import collect
-
-TESTS = Path(__file__).parents[1]
 
 HEADER, BLOCK = 3 * 4096, 256 * 1024
 """Sizes in a DuckDB file."""
@@ -43,15 +47,6 @@ while not stop.exists():
         errors.append(repr(error)[:300])
 print(reads, len(errors), errors[:3])
 """
-
-
-def without_links(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make every hard link fail, as on a file system that has none."""
-
-    def refuses(*_: object) -> None:
-        raise OSError(95, "Operation not supported")
-
-    monkeypatch.setattr(os, "link", refuses)
 
 
 @pytest.mark.parametrize("copy", [["cp", "-r"], ["cp", "-a"]])

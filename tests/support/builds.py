@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import duckdb
+import pytest
 
 from lakehouse.publishing import ledger, open_published
 from lakehouse.publishing.publish import Outcome, publish
@@ -64,6 +65,15 @@ def an_hour_later(settings: Settings, *, but_for: int = 0) -> None:
     """Let an hour pass for the versions on disk, but for so many of the newest."""
     for path in sorted(settings.versions_dir.glob("*.duckdb"))[: -but_for or None]:
         os.utime(path, (time.time() - 3600, time.time() - 3600))
+
+
+def without_links(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make every hard link fail, as on a file system that has none."""
+
+    def refuses(*_: object) -> None:
+        raise OSError(95, "Operation not supported")
+
+    monkeypatch.setattr(os, "link", refuses)
 
 
 def leftovers(settings: Settings) -> list[Path]:
