@@ -88,8 +88,9 @@ def _say(sentence: str) -> None:
 
 def _print(settings: Settings, report: "BuildReport") -> None:
     results = report.results
-    if results is None:
-        _line("Failed", report.last_words or "dbt ended without a word")
+    if results is None or not results.nodes:
+        words = report.last_words or "dbt ended without a word"
+        _line("Failed" if report.exit_code else "dbt said", words)
     else:
         _line("Built", _built(results, report))
         for line in _red(results):

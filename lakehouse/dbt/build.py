@@ -25,7 +25,7 @@ _PREFIX = re.compile(r"^\d\d:\d\d:\d\d\s+(?:lakehouse adapter: )?")
 _WAITING = "waiting for "
 _KERNEL = "lakehouse: "
 _CRASH = "Encountered an error:"
-_SHOWN_WORDS = 60
+_SHOWN_LINES, _SHOWN_WORDS = 2, 60
 
 T = TypeVar("T")
 
@@ -39,7 +39,7 @@ class BuildReport:
         results: What became of each node; None when dbt failed before it ran one.
         said: What the kernel said in dbt's output, in order: the new commits, then what was
             published or what holds publishing back.
-        last_words: The error with which dbt ended before it ran a node; else empty.
+        last_words: How dbt ended without running a node, in its own words; else empty.
         log: All of dbt's output.
         left_out_unit_tests: Whether they were left out, green with this very code before.
     """
@@ -98,7 +98,7 @@ def build(
         exit_code=code,
         results=results,
         said=tuple(said),
-        last_words="" if results else _last_words(log),
+        last_words="" if results and results.nodes else _last_words(log),
         log=log,
         left_out_unit_tests=tuple(arguments) == WITHOUT_UNIT_TESTS,
     )
@@ -151,5 +151,7 @@ def _new_log(settings: Settings) -> Path:
 
 def _last_words(log: Path) -> str:
     text = log.read_text(encoding="utf-8", errors="replace")
-    lines = [_PREFIX.sub("", line) for line in text.rpartition(_CRASH)[2].splitlines()]
-    return " ".join(" ".join(lines).split()[-_SHOWN_WORDS:])
+    before, _, error = text.rpartition(_CRASH)
+    lines = [told for line in error.splitlines() if (told := _PREFIX.sub("", line).strip())]
+    words = " ".join(lines if before else lines[-_SHOWN_LINES:]).split()
+    return " ".join(words[-_SHOWN_WORDS:])

@@ -285,7 +285,16 @@ def test_a_build_says_in_short_what_it_did_and_keeps_dbts_output(root: Root, tin
     broken = root.lake("build")
     assert broken.returncode == 2
     assert "Failed     Compilation Error" in broken.stdout
-    assert "depends on a node named 'no_log_customers'" in broken.stdout
+    assert "depends on a node named 'no_log_customers'" in " ".join(broken.stdout.split())
+
+
+def test_a_selection_of_nothing_is_told_in_dbts_words_and_is_no_failure(
+    root: Root, tiny: Tiny
+) -> None:
+    done = root.lake("build", "-s", "nobody")
+    assert done.returncode == 0
+    assert "Failed" not in done.stdout
+    assert "does not match any enabled nodes" in " ".join(done.stdout.split())
 
 
 def test_verbose_shows_dbts_own_output(root: Root, tiny: Tiny) -> None:
