@@ -148,7 +148,7 @@ def test_the_demo_adds_its_command_to_the_streams(demo_first: bool) -> None:
         (["run", "wind"], "name one of power, climate"),
         (["replay", __file__, "power", "--speed", "fast"], "give it like 60x, or max"),
         (["produce", "--speed", "0"], "give --seconds too"),
-        (["status"], "start `lake stream run` in another terminal"),
+        (["status"], "lake stream run` in another terminal"),
     ],
 )
 def test_wrong_arguments_are_answered_with_the_next_step(
