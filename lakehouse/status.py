@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     import duckdb
 
 SYSTEM_SCHEMA = "lake"
-_ACCOUNTING = "quarantine.source_accounting"
-"""dbt's model of where each landed row is; a version made without it says nothing of that."""
+_ACCOUNTING = "quarantine.accounting_"
+"""How dbt's models of where each landed row is begin, one for each source."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,14 +176,11 @@ def _read_version(version: Version) -> _Published:
         rows = _count_rows(connection)
         accounting = {
             (source, table): (clean, quarantined)
-            for source, table, clean, quarantined in (
-                connection.execute(
-                    "select source_name, table_name, clean_rows, quarantined_rows"
-                    f" from {_ACCOUNTING}"
-                ).fetchall()
-                if _ACCOUNTING in rows
-                else ()
-            )
+            for model in rows
+            if model.startswith(_ACCOUNTING)
+            for source, table, clean, quarantined in connection.execute(
+                f"select source_name, table_name, clean_rows, quarantined_rows from {model}"
+            ).fetchall()
         }
         return _Published(rows, commits, accounting)
 

@@ -71,7 +71,7 @@ def assert_true(clone: Path, summary: dict[str, Any]) -> None:
         )
         for source in summary["sources"]:
             here = f"source_name = '{source['source']}' and table_name = '{source['table']}'"
-            accounting = "from quarantine.source_accounting where " + here
+            accounting = f"from quarantine.accounting_{source['source']} where {here}"
             assert source["clean_rows"] == value(f"select clean_rows {accounting}")
             assert source["quarantined_rows"] == value(f"select quarantined_rows {accounting}")
             if source["source"] == "shop":

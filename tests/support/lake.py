@@ -23,7 +23,7 @@ LAKE = Path(sys.executable).with_name("lake")
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 SCHEMA = raw_schema(pa.schema([("id", pa.int64())]))
 DEFAULT_TABLES = {"marts.fct_sales": 3, "quarantine.quarantine_shop__customers": 1}
-ACCOUNTING = "quarantine.source_accounting"
+ACCOUNTING = "quarantine.accounting_shop"
 
 
 @dataclass(frozen=True, slots=True)

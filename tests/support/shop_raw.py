@@ -191,7 +191,7 @@ def item(item_id: int | None, transaction_id: int | None, **columns: object) -> 
 
 @dataclass(frozen=True, slots=True)
 class ShopLake:
-    """A scratch checkout whose dbt project is the real one.
+    """A scratch checkout whose dbt project is the real one, or a copy of it.
 
     Attributes:
         root: Its folder.
@@ -233,7 +233,8 @@ class ShopLake:
         return batch_id
 
     def dbt(self, *arguments: str, fails: bool = False) -> str:
-        """Run dbt on the real project with this checkout's data; returns what it printed."""
+        """Run dbt on this checkout's project and data; returns what it printed."""
+        project = (self.root / "dbt_project").resolve()
         environment = {
             **{k: v for k, v in os.environ.items() if not k.startswith(("LAKE_", "DBT_"))},
             "LAKE_ROOT": str(self.root),
@@ -241,8 +242,8 @@ class ShopLake:
             "DBT_LOG_PATH": str(self.root / "logs"),
         }
         done = subprocess.run(
-            [str(DBT), "--no-use-colors", *arguments, "--project-dir", str(PROJECT)],
-            cwd=PROJECT,
+            [str(DBT), "--no-use-colors", *arguments, "--project-dir", str(project)],
+            cwd=project,
             env=environment,
             capture_output=True,
             text=True,
