@@ -46,11 +46,12 @@ def build(
 ) -> None:
     """Build, test and, if all is green, publish.
 
-    Does nothing when neither raw nor the project has changed since a green build,
-    and leaves out unit tests that were green with this very code. Any other option
-    goes to `dbt build` as it is; then everything it selects runs.
+    Does nothing when neither raw nor the project has changed since a green build.
+    When only sources have new commits, what is not made from them is left out; so
+    are unit tests that were green with this very code. Any other option goes to
+    `dbt build` as it is; then everything it selects runs.
     """
-    from lakehouse.dbt.build import without_proven_unit_tests
+    from lakehouse.dbt.build import only_what_changed
     from lakehouse.dbt.green import nothing_to_build
 
     settings, arguments = load_settings(), context.args
@@ -60,7 +61,7 @@ def build(
         typer.echo("Neither raw nor the project has changed; --force builds all the same.")
         return
     run = partial(_stream if verbose else _summarize, settings)
-    code = run(arguments) if is_told_what else without_proven_unit_tests(settings, run)
+    code = run(arguments) if is_told_what else only_what_changed(settings, run)
     _refuse_full_disk(settings, code)
     raise typer.Exit(code)
 

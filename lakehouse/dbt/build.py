@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
-from lakehouse.dbt.green import proven_fingerprint, unit_tests_are_proven
+from lakehouse.dbt.green import changed_sources, proven_fingerprint, unit_tests_are_proven
 from lakehouse.dbt.results import RunResults, read_run_results
 from lakehouse.dbt.run import progress_of, run_dbt
 from lakehouse.progress import Advance, progress
@@ -100,14 +100,14 @@ def build(
         said=tuple(said),
         last_words="" if results and results.nodes else _last_words(log),
         log=log,
-        left_out_unit_tests=tuple(arguments) == WITHOUT_UNIT_TESTS,
+        left_out_unit_tests=tuple(arguments[-2:]) == WITHOUT_UNIT_TESTS,
     )
 
 
 def build_everything(
     settings: Settings, *, invoked_by: str, say: Callable[[str], None]
 ) -> BuildReport:
-    """Build and test the whole project, but no unit test again that proved this code before.
+    """Build and test the project, but nothing again that a green build has already shown.
 
     Args:
         settings: The project.
@@ -117,9 +117,27 @@ def build_everything(
     Raises:
         KeyboardInterrupt, SystemExit, LakeError: As ``lakehouse.dbt.run.run_dbt`` does.
     """
-    return without_proven_unit_tests(
+    return only_what_changed(
         settings, lambda arguments: build(settings, arguments, invoked_by=invoked_by, say=say)
     )
+
+
+def only_what_changed(settings: Settings, run: Callable[[Sequence[str]], T]) -> T:
+    """Run a build with the arguments that leave out what a green build has already shown.
+
+    With the same code and new commits of some sources only, that is all that is not made from
+    these; else the unit tests, if they are proven.
+
+    Args:
+        settings: The project.
+        run: As for ``without_proven_unit_tests``.
+    """
+    changed = changed_sources(settings)
+    if not changed:
+        return without_proven_unit_tests(settings, run)
+    selection = ("--select", *(f"source:{source}+" for source in changed))
+    outcome = run((*selection, *WITHOUT_UNIT_TESTS))
+    return outcome if proven_fingerprint(settings) else run(())
 
 
 def without_proven_unit_tests(settings: Settings, run: Callable[[Sequence[str]], T]) -> T:

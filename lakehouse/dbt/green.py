@@ -13,7 +13,7 @@ ledger's word. Imports nothing heavy: an idle ``lake build`` must answer at once
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -40,13 +40,15 @@ class Begun:
 
     Attributes:
         fingerprint: Of its code; None when that cannot be vouched for.
-        tables: The raw tables it reads.
-        commits: Digest of the names of their commits.
+        sources: Of each source the raw tables, and the digest of the commits that the build file
+            is of when the run is green.
+        is_known: Whether the last build was green with this code, so that what the run leaves out
+            is green, too.
     """
 
     fingerprint: str | None
-    tables: tuple[Table, ...]
-    commits: str
+    sources: Mapping[str, Mapping[str, Any]]
+    is_known: bool
 
 
 def begin_run(
@@ -56,6 +58,7 @@ def begin_run(
     is_plain: bool,
     selected: Iterable[str],
     tables: Iterable[Table],
+    read: Collection[str],
 ) -> Begun:
     """Forget what a run may change. Call it under the build lock, before the run reads raw.
 
@@ -65,17 +68,22 @@ def begin_run(
         is_plain: Whether nothing but the project's files says what the run does.
         selected: Unique ids of what the run builds and tests.
         tables: The raw tables that the project reads.
+        read: The sources of which this run reads new commits.
     """
+    before = _read(_green_file(settings))
     _drop(_green_file(settings))
     _forget_unit_tests(settings, selected)
     code = read_code(settings)
     is_as_read = code.changed_at < started_at.timestamp()
-    pairs = tuple(sorted(tables))
-    return Begun(
-        code.fingerprint if is_plain and is_as_read else None,
-        pairs,
-        commits_digest(settings.raw_dir, pairs),
-    )
+    fingerprint = code.fingerprint if is_plain and is_as_read else None
+    is_known = fingerprint is not None and before.get("fingerprint") == fingerprint
+    sources = {
+        source: before["sources"][source]
+        if is_known and source not in read
+        else {"tables": names, "commits": _digest(settings, source, names)}
+        for source, names in _by_source(tables).items()
+    }
+    return Begun(fingerprint, sources, is_known)
 
 
 def remember_unit_tests(
@@ -111,7 +119,7 @@ def remember_build(
     """Note that the newest version is of this run's code and commits.
 
     Call it at the end of a run that is green and published. Nothing is noted when the run left out
-    a part of the project, as that may be older than the code.
+    a part of the project that may be older than the code.
 
     Args:
         settings: The project.
@@ -121,7 +129,7 @@ def remember_build(
     """
     newest = next(iter(version_paths(settings)), None)
     is_whole = {*nodes} <= {*results}
-    if begun.fingerprint is None or newest is None or not is_whole:
+    if begun.fingerprint is None or newest is None or not (is_whole or begun.is_known):
         return
     if proven_fingerprint(settings) != begun.fingerprint:
         return
@@ -129,8 +137,7 @@ def remember_build(
         _green_file(settings),
         {
             "fingerprint": begun.fingerprint,
-            "tables": begun.tables,
-            "commits": begun.commits,
+            "sources": begun.sources,
             "version": newest.stem,
         },
     )
@@ -155,6 +162,23 @@ def nothing_to_build(settings: Settings) -> str | None:
         What readers see and why nothing is to be done, as one sentence; None when something
         changed, is unfinished or cannot be told.
     """
+    if changed_sources(settings) != []:
+        return None
+    newest, current = version_paths(settings)[0].stem, current_id(settings)
+    if current != newest:
+        return f"nothing new to publish; readers stay on {current} (rolled back from {newest})"
+    return f"nothing new to publish since version {newest}"
+
+
+def changed_sources(settings: Settings) -> list[str] | None:
+    """Which sources have other commits than the last green build, with the same code.
+
+    Args:
+        settings: The project.
+
+    Returns:
+        Their names; None when the code has changed too, or when it cannot be told.
+    """
     note = _read(_green_file(settings))
     newest = next(iter(version_paths(settings)), None)
     try:
@@ -167,14 +191,13 @@ def nothing_to_build(settings: Settings) -> str | None:
         return None  # a publish died before readers saw it; a build mends that
     if not settings.build_file.is_file() or current_holder(settings.build_lock):
         return None
-    tables = [(str(source), str(table)) for source, table in note["tables"]]
-    if commits_digest(settings.raw_dir, tables) != note["commits"]:
-        return None
     if read_code(settings).fingerprint != note["fingerprint"]:
         return None
-    if current != newest.stem:
-        return f"nothing new to publish; readers stay on {current} (rolled back from {newest.stem})"
-    return f"nothing new to publish since version {newest.stem}"
+    return [
+        source
+        for source, known in note["sources"].items()
+        if _digest(settings, source, known["tables"]) != known["commits"]
+    ]
 
 
 def unit_tests_are_proven(settings: Settings) -> bool:
@@ -209,6 +232,17 @@ def commits_digest(raw_dir: Path, tables: Iterable[Table]) -> str:
         ]
         digest.update("\n".join([f"{source}/{table}", *sorted(names), ""]).encode())
     return digest.hexdigest()
+
+
+def _digest(settings: Settings, source: str, tables: Iterable[str]) -> str:
+    return commits_digest(settings.raw_dir, [(source, table) for table in tables])
+
+
+def _by_source(tables: Iterable[Table]) -> dict[str, list[str]]:
+    names: dict[str, list[str]] = {}
+    for source, table in sorted(tables):
+        names.setdefault(source, []).append(table)
+    return names
 
 
 def _entries(folder: str | Path) -> list["os.DirEntry[str]"]:

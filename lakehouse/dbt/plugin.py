@@ -90,6 +90,7 @@ class Plugin(BasePlugin):
             )
         nodes = [ledger.Node(**node) for node in request["nodes"]]
         sources = [(source, table) for source, table in request["sources"]]
+        read = ledger.sources_read(nodes, request["selected"])
         settings = _settings()
         readers = {node.alias: ledger.direct_sources(node) for node in nodes}
         begun = green.begin_run(
@@ -98,14 +99,14 @@ class Plugin(BasePlugin):
             is_plain=_is_plain(),
             selected=request["selected"],
             tables=sources,
+            read=read,
         )
         with self._connection.cursor() as cursor:
             run = ledger.begin_run(cursor, shared_code(settings))
-            ledger.record_lineage(cursor, nodes)
             fresh = ledger.freeze_commits(
                 cursor,
                 settings.raw_dir,
-                sources,
+                [table for table in sources if table[0] in read],
                 run,
                 is_full_refresh=request["full_refresh"],
             )
@@ -113,6 +114,7 @@ class Plugin(BasePlugin):
                 ledger.forget_vanished_commits(cursor)
             else:
                 ledger.refuse_vanished_commits(cursor, readers)
+            ledger.record_lineage(cursor, nodes)
             ledger.start_run(cursor, request["selected"])
         self._begun = begun
         return f"{fresh} new raw commits" if fresh else "no new raw commit"

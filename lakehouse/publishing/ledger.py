@@ -38,6 +38,7 @@ create table if not exists ops.commits (
 create table if not exists ops.lineage (
     model varchar not null, source_name varchar not null, table_name varchar not null
 );
+create table if not exists ops.newest_commits (model varchar not null, newest_run bigint not null);
 create table if not exists ops.model_runs (
     model varchar not null, run bigint not null, commits_through bigint not null,
     rebuilt_in bigint not null, code varchar not null
@@ -51,45 +52,27 @@ would make these transactions conflict.
 
 _MODELS = """
 create or replace view ops.models as
-with
-
-last_runs as (
-
-    select model, max(run) as run, max(rebuilt_in) as rebuilt_in,
-        max_by(commits_through, run) as commits_through, max_by(code, run) as code
+select
+    model,
+    run,
+    rebuilt_in,
+    code,
+    recorded_through,
+    case
+        when recorded_through >= coalesce(newest_run, 0) then (select max(run) from ops.runs)
+        else recorded_through
+    end as commits_through
+from (
+    select
+        model, max(run) as run, max(rebuilt_in) as rebuilt_in,
+        max_by(commits_through, run) as recorded_through, max_by(code, run) as code
     from ops.model_runs
     group by model
-
-),
-
--- The first run that saw a commit which concerns the model and which it does not reflect.
-unseen as (
-
-    select last_runs.model, min(commits.run) as run
-    from last_runs
-    inner join ops.lineage as lineage on last_runs.model = lineage.model
-    inner join ops.commits as commits
-        on
-            lineage.source_name = commits.source_name
-            and lineage.table_name = commits.table_name
-            and commits.run > last_runs.commits_through
-            and commits.is_present
-    group by last_runs.model
-
-)
-
-select
-    last_runs.model,
-    last_runs.run,
-    last_runs.rebuilt_in,
-    last_runs.code,
-    last_runs.commits_through as recorded_through,
-    coalesce(unseen.run - 1, (select max(run) from ops.runs)) as commits_through
-from last_runs
-left join unseen on last_runs.model = unseen.model;
+) as last_runs
+left join ops.newest_commits using (model);
 """
 """A model reflects the commits that runs up to ``commits_through`` were the first to see: those up
-to what it recorded itself, and those of later runs as long as none of them concerns it."""
+to what it recorded itself, and all others as long as none of them concerns it."""
 
 _RUNNING = "interrupted"
 
@@ -148,7 +131,7 @@ def freeze_commits(
     Args:
         connection: The build file.
         raw_dir: The raw layer.
-        sources: Pairs of source and table name.
+        sources: Pairs of source and table name; the commits of other tables stay as they are.
         run: This run's number.
         is_full_refresh: The run reads old commits again.
 
@@ -166,7 +149,8 @@ def freeze_commits(
     }
     present: set[tuple[str, str, str]] = set()
     fresh: list[dict[str, Any]] = []
-    for source, name in sources:
+    listed = set(sources)
+    for source, name in sorted(listed):
         table = RawTable(raw_dir, source, name)
         for path in table.commits():
             key = (source, name, path.stem)
@@ -176,7 +160,11 @@ def freeze_commits(
                 fresh.append(_commit_row(info, path.relative_to(raw_dir), run))
             elif is_full_refresh:
                 verify_commit(table, path)
-    changed = [key for key, was_present in known.items() if was_present != (key in present)]
+    changed = [
+        key
+        for key, was_present in known.items()
+        if key[:2] in listed and was_present != (key in present)
+    ]
     connection.begin()
     for key in changed:
         connection.execute(
@@ -279,7 +267,9 @@ def begin_run(connection: "duckdb.DuckDBPyConnection", code: str) -> int:
 
 
 def record_lineage(connection: "duckdb.DuckDBPyConnection", nodes: Sequence[Node]) -> None:
-    """Record from which raw tables each model is made, through however many others.
+    """Record from which raw tables each model is made, and which run saw the newest commit there.
+
+    Call it when the run's commits are frozen.
 
     Args:
         connection: The build file.
@@ -296,6 +286,11 @@ def record_lineage(connection: "duckdb.DuckDBPyConnection", nodes: Sequence[Node
         connection.register("all_lineage", pa.Table.from_pylist(lineage))
         connection.execute("insert into ops.lineage by name select * from all_lineage")
         connection.unregister("all_lineage")
+    connection.execute("delete from ops.newest_commits")
+    connection.execute(
+        "insert into ops.newest_commits select model, max(run) from ops.lineage"
+        " inner join ops.commits using (source_name, table_name) where is_present group by model"
+    )
     connection.commit()
 
 
@@ -317,6 +312,20 @@ def sources_of(unique_id: str, nodes: Sequence[Node]) -> set[tuple[str, str]]:
 def direct_sources(node: Node) -> list[tuple[str, str]]:
     """The raw tables that a node reads itself."""
     return [_source_of(parent) for parent in node.parents if parent.startswith("source.")]
+
+
+def sources_read(nodes: Sequence[Node], selected: Iterable[str]) -> set[str]:
+    """The sources of which a run reads new commits: those of the selected models that read raw.
+
+    All tables of a source or none: what was extracted together is built together.
+    """
+    chosen = {*selected}
+    return {
+        source
+        for node in nodes
+        if node.unique_id in chosen and node.resource_type == "model"
+        for source, _ in direct_sources(node)
+    }
 
 
 def start_run(connection: "duckdb.DuckDBPyConnection", selected: Iterable[str]) -> None:

@@ -301,3 +301,114 @@ def test_eight_readers_stay_open_and_open_again_through_twenty_builds(
         for reader in readers:
             reader.kill()
     assert len(published_ids(tiny)) == 21
+
+
+ORDERS = {
+    "models/base_orders.sql": """
+{{ config(materialized='incremental', schema='base', incremental_strategy='append') }}
+select * from {{ new_commits('shop', 'orders') }}
+""",
+    "models/orders.sql": """
+{{ config(materialized='table', schema='marts') }} select id from {{ ref('base_orders') }}
+""",
+    "models/base_readings.sql": """
+{{ config(materialized='incremental', schema='base', incremental_strategy='append') }}
+select * from {{ new_commits('sensors', 'readings') }}
+""",
+    "models/readings.sql": """
+{{ config(materialized='table', schema='marts') }} select id from {{ ref('base_readings') }}
+""",
+}
+
+
+@pytest.fixture
+def two_tables(tiny: Tiny) -> Tiny:
+    """The tiny project with a second table of its source, and a source that is not of it."""
+    yml = tiny.settings.dbt_dir / "models" / "tiny.yml"
+    table = "      - name: customers\n"
+    declared = "        columns: [{name: id, data_type: bigint}]\n"
+    text = yml.read_text()
+    assert table + declared in text
+    orders = "      - name: orders\n" + declared
+    sensors = "  - name: sensors\n    tables:\n      - name: readings\n" + declared
+    yml.write_text(text.replace(table + declared, table + declared + orders + sensors))
+    for name, sql in ORDERS.items():
+        (tiny.settings.dbt_dir / name).write_text(sql)
+    return tiny
+
+
+def published(tiny: Tiny, table: str) -> list[int]:
+    with open_published(tiny.settings) as connection:
+        return [row[0] for row in connection.execute(f"from marts.{table} order by 1").fetchall()]
+
+
+def test_a_version_is_of_one_set_of_commits(two_tables: Tiny) -> None:
+    """A part of what was landed together is not published, whatever was selected."""
+    tiny = two_tables
+    tiny.land(1)
+    tiny.land(10, table="orders")
+    tiny.dbt("build")
+    tiny.land(2)
+    tiny.land(20, table="orders")
+    output = tiny.dbt("build", "-s", "source:shop.customers+")
+    assert "orders (has not seen 1 new commit)" in output
+    assert (published(tiny, "members"), published(tiny, "orders")) == ([1], [10])
+    assert "published version" in tiny.dbt("build")
+    assert (published(tiny, "members"), published(tiny, "orders")) == ([1, 2], [10, 20])
+
+
+def test_a_source_of_its_own_does_not_wait_for_others(two_tables: Tiny) -> None:
+    """Its commits are not read by a build of another source, so they are not missing in it."""
+    tiny = two_tables
+    tiny.land(1)
+    tiny.dbt("build")
+    tiny.land(2)
+    tiny.land(7, source="sensors", table="readings")
+    assert "published version" in tiny.dbt("build", "-s", "source:shop+")
+    assert (published(tiny, "members"), published(tiny, "readings")) == ([1, 2], [])
+    assert "published version" in tiny.dbt("build", "-s", "source:sensors+")
+    assert published(tiny, "readings") == [7]
+
+
+def test_what_a_part_has_not_seen_is_built_by_the_next_whole(two_tables: Tiny) -> None:
+    """A model that reads two others is as far as the less advanced of them."""
+    tiny = two_tables
+    (tiny.settings.dbt_dir / "models" / "both.sql").write_text(
+        "{{ config(materialized='incremental', schema='marts', incremental_strategy='append') }}\n"
+        "select id from {{ ref('base_customers') }}\n"
+        "{% if is_incremental() %} where {{ is_new_commit() }} {% endif %}\n"
+        "union all\nselect id from {{ ref('base_orders') }}\n"
+        "{% if is_incremental() %} where {{ is_new_commit() }} {% endif %}\n"
+    )
+    tiny.land(1)
+    tiny.land(10, table="orders")
+    tiny.dbt("build")
+    tiny.land(2)
+    tiny.land(20, table="orders")
+    tiny.dbt("build", "-s", "base_orders", "both")
+    tiny.dbt("build", "-s", "base_customers", "both")
+    tiny.dbt("build")
+    assert published(tiny, "both") == [1, 2, 10, 20]
+
+
+def test_changed_code_is_never_mixed_with_rows_of_the_old(tiny: Tiny) -> None:
+    """An incremental model whose SQL, or that of something it reads, has changed is built anew."""
+    tiny.land(1)
+    tiny.dbt("build")
+    model = tiny.settings.dbt_dir / "models" / "members.sql"
+    model.write_text(model.read_text().replace("select id", "select id * 10 as id"))
+    tiny.land(2)
+    tiny.dbt("build")
+    assert published_ids(tiny) == [10, 20]
+    base = tiny.settings.dbt_dir / "models" / "base_customers.sql"
+    base.write_text(base.read_text().replace("select *", "select * replace (id + 1 as id)"))
+    tiny.dbt("build")
+    assert published_ids(tiny) == [20, 30]
+    macro = tiny.settings.dbt_dir / "macros" / "a_macro.sql"
+    macro.write_text("{% macro factor() %}100{% endmacro %}")
+    model.write_text(model.read_text().replace("id * 10", "id * {{ factor() }}"))
+    tiny.dbt("build")
+    macro.write_text("{% macro factor() %}1000{% endmacro %}")
+    tiny.land(3)
+    tiny.dbt("build")
+    assert published_ids(tiny) == [2000, 3000, 4000]

@@ -69,18 +69,19 @@ class Tiny:
     def table(self) -> RawTable:
         return RawTable(self.settings.raw_dir, "shop", "customers")
 
-    def land(self, *ids: int | None) -> Path:
+    def land(self, *ids: int | None, source: str = "shop", table: str = "customers") -> Path:
         """Land one commit with these ids."""
-        commits = self.table.commits()
+        raw = RawTable(self.settings.raw_dir, source, table)
+        commits = raw.commits()
         batch_id = new_batch_id(commits[-1].stem if commits else None)
         n = len(ids)
         columns: list[Sequence[object]] = [ids, [batch_id] * n, ["upsert"] * n, [NOW] * n]
         columns.append([None] * n)
         data = [pa.array(c, f.type) for c, f in zip(columns, SCHEMA, strict=True)]
-        with CommitWriter(self.table, SCHEMA, batch_id) as writer:
+        with CommitWriter(raw, SCHEMA, batch_id) as writer:
             writer.write(pa.table(data, SCHEMA))
             writer.commit(kind="incremental", writer="test/1", extracted_at=NOW, upserts=n)
-        return self.table.path_of(batch_id)
+        return raw.path_of(batch_id)
 
     def start(self, *arguments: str, **environment: str) -> "subprocess.Popen[str]":
         """Start dbt from the project's folder, as a user would, without any variable of ours."""

@@ -49,9 +49,9 @@
 
 {# A condition on rows of a base model: whether this model has yet to look at their commit. #}
 {% macro is_new_commit() -%}
-    {%- set range = commit_range() -%}
+    {%- set state = model_state() if execute else {'after': 0, 'through': 0} -%}
     _batch_id in (
-        select batch_id from ops.commits where run > {{ range.after }} and run <= {{ range.through }}
+        select batch_id from ops.commits where run > {{ state.after }} and run <= {{ state.through }}
     )
 {%- endmacro %}
 

@@ -5,45 +5,69 @@
     project nothing is taken for seen that was not.
 #}
 
-{# Post-hook of every model, in its transaction: notes what it now reflects. #}
-{% macro note_commits() -%}
-    {%- if execute and has_ledger() -%}
-        insert into ops.model_runs
-        select
-            '{{ this.identifier }}' as model,
-            {{ current_run() }} as run,
-            {{ parents_through() }} as commits_through,
-            {%- if should_full_refresh() %}
-            {{ current_run() }} as rebuilt_in,
-            {%- else %}
-            coalesce(
-                (
-                    select greatest(rebuilt_in, {{ parents_rebuilt() }}) from ops.models
-                    where model = '{{ this.identifier }}' and code = {{ current_code() }}
-                ),
-                {{ current_run() }}
-            ) as rebuilt_in,
-            {%- endif %}
-            {{ current_code() }} as code
-    {%- endif -%}
-{%- endmacro %}
+{#
+    What a model has to know about itself, asked once per model:
 
-
-{# The runs whose commits the model has yet to look at: those after `after`, as far as `through`. #}
-{% macro commit_range() %}
-    {%- if not execute -%}
-        {{- return({'after': 0, 'through': 0}) -}}
+        run       this run
+        after     it has looked at the commits of runs up to this one
+        through   and has yet to look at those of later runs, as far as this one
+        code      fingerprint of its SQL and of what all models share (`lakehouse/dbt/code.py`)
+        rebuilt_in    the run that built it, or something it reads, anew for the last time
+        is_stale  whether it must be built anew
+#}
+{% macro model_state() %}
+    {%- if model.get('_state') -%}
+        {{- return(model._state) -}}
     {%- endif -%}
+    {%- set parents = [] -%}
+    {%- for parent in model.refs -%}
+        {%- do parents.append("'" ~ parent.name ~ "'") -%}
+    {%- endfor -%}
     {%- set query -%}
         select
-            coalesce(
-                (select recorded_through from ops.models where model = '{{ this.identifier }}'), 0
-            ),
-            {{ parents_through() }}
+            current_run.run,
+            current_run.code,
+            coalesce(min(case when is_self then recorded_through end), 0) as self_through,
+            coalesce(min(case when is_self then models.run end), -1) as self_run,
+            coalesce(min(case when is_self then models.code end), '') as self_code,
+            coalesce(min(case when is_self then models.rebuilt_in end), 0) as self_rebuilt_in,
+            coalesce(min(case when not is_self then commits_through end), current_run.run),
+            coalesce(max(case when not is_self then models.rebuilt_in end), 0)
+        from (select run, code from ops.runs order by run desc limit 1) as current_run
+        left join (select *, model = '{{ this.identifier }}' as is_self from ops.models) as models
+            on models.model in ({{ (parents + ["'" ~ this.identifier ~ "'"]) | join(', ') }})
+        group by current_run.run, current_run.code
     {%- endset -%}
     {%- set row = run_query(query).rows[0] -%}
-    {{- return({'after': row[0] | int, 'through': row[1] | int}) -}}
+    {%- set code = local_md5(model.raw_code) ~ row[1] -%}
+    {%- set is_same_code = row[4] == code -%}
+    {%- set parents_rebuilt = row[7] | int -%}
+    {%- set state = {
+        'run': row[0] | int,
+        'after': row[2] | int,
+        'through': row[6] | int,
+        'code': code,
+        'rebuilt_in': [row[5] | int, parents_rebuilt] | max if is_same_code else row[0] | int,
+        'is_stale': not is_same_code or (row[3] | int) < parents_rebuilt,
+    } -%}
+    {%- do model.update({'_state': state}) -%}
+    {{- return(state) -}}
 {% endmacro %}
+
+
+{# Post-hook of every model, in its transaction: notes what it now reflects. #}
+{% macro note_commits() -%}
+    {%- if execute and has_notes() -%}
+        {%- set state = model_state() -%}
+        insert into ops.model_runs values (
+            '{{ this.identifier }}',
+            {{ state.run }},
+            {{ state.through }},
+            {{ state.run if should_full_refresh() else state.rebuilt_in }},
+            '{{ state.code }}'
+        )
+    {%- endif -%}
+{%- endmacro %}
 
 
 {#
@@ -57,62 +81,19 @@
         {{- return(configured) -}}
     {%- elif flags.FULL_REFRESH -%}
         {{- return(true) -}}
-    {%- elif config.get('materialized') != 'incremental' or not execute or not has_ledger() -%}
+    {%- elif config.get('materialized') != 'incremental' or not execute or not has_notes() -%}
         {{- return(false) -}}
     {%- endif -%}
-    {%- set query -%}
-        select count(*) from ops.models
-        where
-            model = '{{ this.identifier }}'
-            and run >= {{ parents_rebuilt() }}
-            and code = {{ current_code() }}
-    {%- endset -%}
-    {{- return(run_query(query).columns[0].values()[0] == 0) -}}
+    {{- return(model_state().is_stale) -}}
 {% endmacro %}
 
 
 {# Other engines than DuckDB, and commands that build nothing, have no such notes. #}
-{% macro has_ledger() %}
+{% macro has_notes() %}
     {{- return(
         target.type == 'duckdb' and target.path != ':memory:' and flags.WHICH in run_commands()
     ) -}}
 {% endmacro %}
-
-
-{% macro current_run() -%}
-    (select max(run) from ops.runs)
-{%- endmacro %}
-
-
-{# The model's own SQL, and what it shares with all others (`lakehouse/dbt/code.py`). #}
-{% macro current_code() -%}
-    ('{{ local_md5(model.raw_code) }}' || (select max_by(code, run) from ops.runs))
-{%- endmacro %}
-
-
-{# How far the least advanced of the models it reads has come; raw itself is always up to date. #}
-{% macro parents_through() -%}
-    coalesce(
-        (select min(commits_through) from ops.models where model in ({{ parent_models() }})),
-        {{ current_run() }}
-    )
-{%- endmacro %}
-
-
-{% macro parents_rebuilt() -%}
-    coalesce(
-        (select max(rebuilt_in) from ops.models where model in ({{ parent_models() }})), 0
-    )
-{%- endmacro %}
-
-
-{% macro parent_models() -%}
-    {%- set names = [] -%}
-    {%- for parent in model.refs -%}
-        {%- do names.append("'" ~ parent.name ~ "'") -%}
-    {%- endfor -%}
-    {{ names | join(', ') if names else 'null' }}
-{%- endmacro %}
 
 
 {# For tests: the batches of the commits that a model reflects, as a subquery. #}

@@ -70,7 +70,7 @@
         from ops.commits
         where source_name = '{{ source_name }}' and table_name = '{{ table_name }}' and is_present
         {%- if is_incremental() %}
-            and run > {{ commit_range().after }}
+            and run > {{ model_state().after }}
         {%- endif %}
         order by batch_id
     {%- endset -%}
