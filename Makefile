@@ -19,7 +19,7 @@ UV := uv==0.13.8
 PYTHONS := python3 python3.13 python3.12 python3.11
 IS_USABLE := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 
-.PHONY: help env demo ui test test-all test-kafka kafka-up kafka-down lint lock bench docs clean
+.PHONY: help env demo ui test test-all mutants test-kafka kafka-up kafka-down lint lock bench docs clean
 
 help:  ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -61,6 +61,9 @@ test: $(ENVIRONMENT)  ## Run the quick tests.
 
 test-all: $(ENVIRONMENT)  ## Run every test, the slow ones too (ARGS='-k demo').
 	@$(BIN)/python -m pytest -q -n auto --dist loadfile $(ARGS)
+
+mutants: $(ENVIRONMENT)  ## Does each mistake planted in the SQL turn a test red?
+	@$(BIN)/python tests/mutants.py $(ARGS)
 
 test-kafka: $(ENVIRONMENT)  ## Run the stream's tests on a real broker (needs Java, Maven).
 	@streaming/kafka/test.sh $(BIN)/python -m pytest -q -m kafka tests/streaming $(ARGS)

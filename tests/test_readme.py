@@ -1,4 +1,4 @@
-"""The README tells the truth: its SQL is executed on a fresh demo and prints what it shows."""
+"""README and queries tell the truth: their SQL, on a fresh demo, prints what they show."""
 
 import re
 import subprocess
@@ -10,7 +10,8 @@ from support.checkout import LAKE, REPOSITORY, Checkout, make_checkout
 from support.private_root import private_root
 
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
-EXAMPLES = re.findall(r"```sql\n(.*?)```\n\n```\n(.*?)```", README, flags=re.DOTALL)
+QUERIES = (REPOSITORY / "docs" / "queries.md").read_text(encoding="utf-8")
+EXAMPLES = re.findall(r"```sql\n(.*?)```\n\n```\n(.*?)```", README + QUERIES, flags=re.DOTALL)
 
 
 @pytest.fixture(scope="module")
@@ -23,8 +24,9 @@ def demo() -> Iterator[Checkout]:
 
 
 def test_there_are_examples() -> None:
-    assert len(EXAMPLES) >= 4
-    assert README.count("```sql") == len(EXAMPLES), "each query shows what it prints"
+    assert len(EXAMPLES) >= 5
+    shown = (README + QUERIES).count("```sql")
+    assert shown == len(EXAMPLES), "each query shows what it prints"
 
 
 @pytest.mark.parametrize(("query", "printed"), EXAMPLES)

@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from lakehouse.dbt.green import changed_sources, proven_fingerprint, unit_tests_are_proven
 from lakehouse.dbt.results import RunResults, read_run_results
-from lakehouse.dbt.run import progress_of, run_dbt
+from lakehouse.dbt.run import progress_of, refuse_unwritable, run_dbt
 from lakehouse.progress import Advance, progress
 from lakehouse.settings import Settings
 
@@ -70,6 +70,7 @@ def build(
     Raises:
         KeyboardInterrupt, SystemExit, LakeError: As ``lakehouse.dbt.run.run_dbt`` does.
     """
+    refuse_unwritable(settings, arguments)
     before = read_run_results(settings)
     log = _new_log(settings)
     said: list[str] = []

@@ -69,7 +69,7 @@ def run_dbt(
         SystemExit: SIGTERM or SIGHUP arrived; dbt has ended.
         LakeError: There is no dbt, or nothing can be written where it writes.
     """
-    _refuse_unwritable(settings, args)
+    refuse_unwritable(settings, args)
     command = [sys.executable, "-I", "-S", str(_WITH_PARENT), str(os.getpid())]
     environment = {**os.environ, "LAKE_ROOT": str(settings.root), "LAKE_INVOKED_BY": invoked_by}
     if on_line is not None or not sys.stdout.isatty():
@@ -110,7 +110,7 @@ def progress_of(line: str) -> tuple[int, int] | None:
     return (int(found[1]), int(found[2])) if found else None
 
 
-def _refuse_unwritable(settings: Settings, args: Sequence[str]) -> None:
+def refuse_unwritable(settings: Settings, args: Sequence[str]) -> None:
     """Say it in a sentence: dbt would say it with a stack of Python calls."""
     folders = [
         settings.dbt_dir / name

@@ -281,11 +281,11 @@ def test_a_build_says_in_short_what_it_did_and_keeps_dbts_output(root: Root, tin
     named = root.settings.root / red.stdout.split("Log")[1].strip()
     assert "Got 1 result" in named.read_text()
 
-    edit(root.settings.dbt_dir / "models" / "members.sql", "ref('log_", "ref('no_log_")
+    edit(root.settings.dbt_dir / "models" / "members.sql", "ref('base_", "ref('no_base_")
     broken = root.lake("build")
     assert broken.returncode == 2
     assert "Failed     Compilation Error" in broken.stdout
-    assert "depends on a node named 'no_log_customers'" in " ".join(broken.stdout.split())
+    assert "depends on a node named 'no_base_customers'" in " ".join(broken.stdout.split())
 
 
 def test_a_selection_of_nothing_is_told_in_dbts_words_and_is_no_failure(

@@ -49,7 +49,7 @@ def log(root: Root, monkeypatch: pytest.MonkeyPatch) -> Log:
     def dbt(settings: object, args: list[str], **_: object) -> int:
         ran.append(f"dbt {' '.join(args)}")
         write_results(root, {"model.l.m": "success", "test.l.t": "pass", "unit_test.l.u": "pass"})
-        root.publish()
+        root.publish(clean=2)
         return 0
 
     monkeypatch.setattr(dbt_build, "run_dbt", dbt)

@@ -20,7 +20,7 @@ def test_an_empty_root_says_how_to_begin(lake) -> None:
 
 def test_every_layer_is_counted_where_it_is(lake, root: Root) -> None:
     root.land(5, watermark="2026-01-01 00:00:00.000001+00")
-    root.publish()
+    root.publish(clean=2, quarantined=1)
     root.land(2, watermark="2026-01-02 00:00:00.000002+00")
     found = json.loads(lake("status", "--json")[1])
     assert found["sources"] == [

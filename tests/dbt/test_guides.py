@@ -7,7 +7,8 @@ whose lines are found in the file as they stand.
 import re
 import shutil
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ from support.shop_raw import SCHEMAS, ShopLake, customer, hours, transaction
 from ingest.sources import load_sources
 from lakehouse.raw import CommitWriter, RawTable, new_batch_id, raw_schema
 from lakehouse.settings import Settings
+from streaming.config import load_streams
+from streaming.landing import events_schema
 
 # Each builds the project.
 pytestmark = pytest.mark.slow
@@ -122,3 +125,38 @@ def test_a_table_goes_from_the_source_to_staging_and_quarantine(lake: ShopLake) 
     assert lake.query(
         "select supplier_id, supplier_name from staging.stg_shop__suppliers order by 1"
     ) == [(1, "Lamps & Sons"), (2, "")]
+
+
+def test_a_stream_is_counted_with_its_models_and_no_others_changed(lake: ShopLake) -> None:
+    guide = read_guide("add-a-stream.md")
+    apply(guide, lake.root)
+    (stream,) = (s for s in load_streams(lake.settings).values() if s.name == "vibration")
+    assert [measure.name for measure in stream.measures] == ["amplitude"]
+    schema = events_schema(stream)
+    at = hours(1)
+    reading = {
+        "log_id": "log",
+        "topic": stream.topic,
+        "topic_partition": 0,
+        "broker_at": at,
+        "outcome": "accepted",
+        "device": "press-7",
+        "hall": "north",
+        "_op": "upsert",
+        "_batch_id": new_batch_id(None),
+        "_extracted_at": at,
+    }
+    rows = [
+        {**reading, "record_offset": n, "event_at": at + timedelta(seconds=n), "amplitude": value}
+        for n, value in enumerate((Decimal("0.1"), Decimal("0.1"), Decimal("0.2")))
+    ]
+    raw = RawTable(lake.settings.raw_dir, "stream", stream.events_table)
+    with CommitWriter(raw, schema, rows[0]["_batch_id"]) as writer:
+        writer.write(pa.Table.from_pylist(rows, schema))
+        writer.commit(kind="incremental", writer="test/1", extracted_at=at, upserts=len(rows))
+    lake.dbt("build")
+    assert lake.query(query_of(guide)) == [("press-7", at, 3, Decimal("0.133333"), False)]
+    assert lake.query(
+        "select raw_rows, clean_rows from quarantine.accounting_stream"
+        " where table_name = 'vibration_events'"
+    ) == [(3, 3)]

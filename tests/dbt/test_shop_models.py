@@ -326,8 +326,9 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> ShopLake:
     made = make_shop_lake(tmp_path_factory.mktemp("models") / "root")
     for land in (land_rules, land_current_versions, land_history, land_all_columns):
         land(made)
+    # With its data and unit tests: strange rows are no reason to be red.
     made.dbt(
-        "run",
+        "build",
         "--select",
         "+path:models/staging/shop +path:models/quarantine/shop +path:models/marts/shop",
     )

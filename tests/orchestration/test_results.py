@@ -37,7 +37,7 @@ test_of.__test__ = False  # type: ignore[attr-defined]
 def test_a_test_is_a_check_result(
     graph: DbtGraph, status: str, passed: bool, severity: str
 ) -> None:
-    unique_id = test_of(graph, "unique_dim_customer_customer_key")
+    unique_id = test_of(graph, "is_key_dim_customer_customer_key")
     node = outcome(unique_id, status, failures=3, message="Got 3", sql="select 1")
     (result,) = to_results(graph, node, "invocation", {})
     assert isinstance(result, dg.AssetCheckResult)
@@ -47,11 +47,11 @@ def test_a_test_is_a_check_result(
         assert result.metadata["failed_rows"].value == 3
         assert "Got 3" in str(result.metadata["message"].value)
         assert "select 1" in str(result.metadata["sql"].value)
-        assert "--select unique_dim_customer_customer_key" in str(result.metadata["again"].value)
+        assert "--select is_key_dim_customer_customer_key" in str(result.metadata["again"].value)
 
 
 def test_what_dbt_skipped_or_did_not_build_is_not_told(graph: DbtGraph) -> None:
-    unique_id = test_of(graph, "unique_dim_customer_customer_key")
+    unique_id = test_of(graph, "is_key_dim_customer_customer_key")
     for node in (outcome(unique_id, "skipped"), outcome(MODEL, "skipped"), outcome(MODEL, "error")):
         assert list(to_results(graph, node, "invocation", {})) == []
     assert list(to_results(graph, outcome("exposure.lakehouse.x", "no-op"), "invocation", {})) == []
@@ -84,7 +84,7 @@ def test_a_project_that_dbt_cannot_read_is_told_in_dbts_words(graph: DbtGraph) -
 
 
 def test_a_selection_is_exactly_its_tables_and_checks(graph: DbtGraph) -> None:
-    check = test_of(graph, "unique_dim_customer_customer_key")
+    check = test_of(graph, "is_key_dim_customer_customer_key")
     chosen = select_nodes(
         graph,
         frozenset({graph.assets[MODEL].key}),
@@ -100,7 +100,7 @@ def test_before_the_first_version_a_test_of_missing_tables_is_left_out(graph: Db
     relationship = test_of(
         graph, "relationships_fct_sales_customer_key__customer_key__ref_dim_customer_"
     )
-    unique = test_of(graph, "unique_fct_sales_sales_key")
+    unique = test_of(graph, "is_key_fct_sales_sales_key")
     keys = frozenset({graph.assets[facts].key})
     checks = frozenset({graph.checks[relationship].key, graph.checks[unique].key})
     assert select_nodes(graph, keys, checks, has_version=False) == {facts, unique}

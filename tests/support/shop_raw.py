@@ -20,7 +20,10 @@ import pyarrow as pa
 from lakehouse.raw import CommitWriter, RawTable, new_batch_id, raw_schema
 from lakehouse.settings import Settings
 
-PROJECT = Path(__file__).resolve().parents[2] / "dbt_project"
+PROJECT = Path(
+    os.environ.get("LAKE_TEST_PROJECT") or Path(__file__).resolve().parents[2] / "dbt_project"
+)
+"""The project under test; ``tests/mutants.py`` names a copy with a mistake in it."""
 DBT = Path(sys.executable).with_name("dbt")
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
