@@ -19,7 +19,7 @@ UV := uv==0.13.8
 PYTHONS := python3 python3.13 python3.12 python3.11
 IS_USABLE := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 
-.PHONY: help env demo ui test test-all mutants test-kafka kafka-up kafka-down lint lock bench docs clean
+.PHONY: help env demo ui test test-guard test-all mutants test-kafka kafka-up kafka-down lint lock bench docs clean
 
 help:  ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -58,6 +58,9 @@ ui: $(ENVIRONMENT)  ## Open the Dagster UI on the loopback (LAKE_UI_PORT=3001).
 
 test: $(ENVIRONMENT)  ## Run the quick tests.
 	@$(BIN)/python -m pytest -q -n auto --dist loadfile -m 'not slow' $(ARGS)
+
+test-guard: $(ENVIRONMENT)  ## Run the slow tests that guard data (.ci/run does).
+	@$(BIN)/python -m pytest -q -n auto --dist loadfile -m 'guard' $(ARGS)
 
 test-all: $(ENVIRONMENT)  ## Run every test, the slow ones too (ARGS='-k demo').
 	@$(BIN)/python -m pytest -q -n auto --dist loadfile $(ARGS)

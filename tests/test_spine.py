@@ -53,6 +53,8 @@ def built(shop: tuple[Settings, str, str], tmp_path_factory: pytest.TempPathFact
     return checkout
 
 
+@pytest.mark.slow
+@pytest.mark.guard
 def test_a_rebuild_from_raw_gives_the_same_tables_row_for_row(
     built: Checkout, tmp_path: Path
 ) -> None:
@@ -62,6 +64,7 @@ def test_a_rebuild_from_raw_gives_the_same_tables_row_for_row(
     assert published(again.settings) == published(built.settings)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("zone", ["America/Los_Angeles", "Pacific/Auckland"])
 def test_the_time_zone_of_the_machine_changes_nothing(
     built: Checkout, tmp_path: Path, zone: str
@@ -82,6 +85,7 @@ def idle_runs(checkout: Checkout, runs: int) -> None:
     assert [v.id for v in list_versions(checkout.settings)] == versions
 
 
+@pytest.mark.slow
 def test_idle_runs_write_nothing_and_publish_nothing(built: Checkout) -> None:
     idle_runs(built, 2)
 
@@ -124,6 +128,8 @@ def disturb(shop: tuple[Settings, str, str], folder: Path, *, rounds: int, seed:
     assert published(from_raw.settings) == published(disturbed.settings)
 
 
+@pytest.mark.slow
+@pytest.mark.guard
 def test_killed_extracts_and_builds_lose_and_repeat_nothing(
     shop: tuple[Settings, str, str], tmp_path: Path
 ) -> None:
@@ -137,6 +143,7 @@ def test_fifty_kills_lose_and_repeat_nothing(
     disturb(shop, tmp_path, rounds=25, seed=12)
 
 
+@pytest.mark.slow
 def test_a_moved_checkout_goes_on(built: Checkout, tmp_path: Path) -> None:
     moved = tmp_path / "moved"
     shutil.copytree(built.settings.root, moved, symlinks=True)

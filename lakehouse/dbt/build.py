@@ -70,7 +70,7 @@ def build(
     Raises:
         KeyboardInterrupt, SystemExit, LakeError: As ``lakehouse.dbt.run.run_dbt`` does.
     """
-    refuse_unwritable(settings, arguments)
+    refuse_unwritable(settings, ["build", *arguments])
     before = read_run_results(settings)
     log = _new_log(settings)
     said: list[str] = []

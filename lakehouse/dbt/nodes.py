@@ -1,6 +1,6 @@
 """dbt's words about its nodes: which statuses are green, and what a node is called.
 
-Here belongs what the ledger, the results of a run and Dagster must read alike. Here does not belong
+Here belongs what the notes, the results of a run and Dagster must read alike. Here does not belong
 reading dbt's files (``lakehouse.dbt.results``).
 """
 

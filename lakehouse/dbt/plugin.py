@@ -17,12 +17,12 @@ from dbt.adapters.duckdb.plugins import BasePlugin
 from dbt.adapters.events.logging import AdapterLogger
 from dbt_common.invocation import get_invocation_started_at
 
-from lakehouse.dbt import green
+from lakehouse.dbt import green, run_notes
 from lakehouse.dbt.build_file import prepare
 from lakehouse.dbt.code import shared_code
 from lakehouse.errors import LakeError
 from lakehouse.locks import FileLock
-from lakehouse.publishing import ledger
+from lakehouse.publishing.blockers import find_blockers
 from lakehouse.publishing.publish import hold_back, publish
 from lakehouse.settings import Settings, load_settings
 
@@ -68,11 +68,11 @@ class Plugin(BasePlugin):
         config.setdefault("memory_limit", settings.memory_limit)
 
     def configure_connection(self, conn: "duckdb.DuckDBPyConnection") -> None:
-        """Make the ledger and the two functions that the hooks in ``macros/publish`` call."""
+        """Make the notes' tables and the functions that the hooks in ``macros/publish`` call."""
         if self.creds is not None and self.creds.path == ":memory:":
             return
         self._connection = conn
-        ledger.ensure_tables(conn)
+        run_notes.ensure_tables(conn)
         for name, function in (("lake_run_start", self._start), ("lake_run_end", self._end)):
             conn.create_function(
                 name, _answering(function), ["VARCHAR"], "VARCHAR", side_effects=True
@@ -88,11 +88,11 @@ class Plugin(BasePlugin):
                 "`--empty` and `--sample` would mark raw commits as read without reading them",
                 "build without it; an empty raw layer builds as it is",
             )
-        nodes = [ledger.Node(**node) for node in request["nodes"]]
+        nodes = [run_notes.Node(**node) for node in request["nodes"]]
         sources = [(source, table) for source, table in request["sources"]]
-        read = ledger.sources_read(nodes, request["selected"])
+        read = run_notes.sources_read(nodes, request["selected"])
         settings = _settings()
-        readers = {node.alias: ledger.direct_sources(node) for node in nodes}
+        readers = {node.alias: run_notes.direct_sources(node) for node in nodes}
         begun = green.begin_run(
             settings,
             started_at=get_invocation_started_at().replace(tzinfo=UTC),
@@ -102,8 +102,8 @@ class Plugin(BasePlugin):
             read=read,
         )
         with self._connection.cursor() as cursor:
-            run = ledger.begin_run(cursor, shared_code(settings))
-            fresh = ledger.freeze_commits(
+            run = run_notes.begin_run(cursor, shared_code(settings))
+            fresh = run_notes.freeze_commits(
                 cursor,
                 settings.raw_dir,
                 [table for table in sources if table[0] in read],
@@ -111,11 +111,11 @@ class Plugin(BasePlugin):
                 is_full_refresh=request["full_refresh"],
             )
             if request["full_refresh"]:
-                ledger.forget_vanished_commits(cursor)
+                run_notes.forget_vanished_commits(cursor)
             else:
-                ledger.refuse_vanished_commits(cursor, readers)
-            ledger.record_lineage(cursor, nodes)
-            ledger.start_run(cursor, request["selected"])
+                run_notes.refuse_vanished_commits(cursor, readers)
+            run_notes.record_lineage(cursor, nodes)
+            run_notes.start_run(cursor, request["selected"])
         self._begun = begun
         return f"{fresh} new raw commits" if fresh else "no new raw commit"
 
@@ -123,16 +123,16 @@ class Plugin(BasePlugin):
         if self._begun is None:
             return "nothing was built and nothing is published"
         with self._connection.cursor() as cursor:
-            ledger.finish_run(cursor, request["results"])
+            run_notes.finish_run(cursor, request["results"])
             if request["command"] not in _PUBLISHING_COMMANDS:
                 return ""
             if not request["publish"]:
                 return "not published: asked not to (publish: false)"
             settings = _settings()
-            nodes = [ledger.Node(**node) for node in request["nodes"]]
+            nodes = [run_notes.Node(**node) for node in request["nodes"]]
             unit_tests, results = _unit_tests(), request["results"]
             green.remember_unit_tests(settings, self._begun, results=results, unit_tests=unit_tests)
-            blockers = ledger.blockers(cursor, nodes, unit_tests)
+            blockers = find_blockers(cursor, nodes, unit_tests)
             if blockers:
                 return hold_back(settings, blockers).message
             schemas = request["schemas"]

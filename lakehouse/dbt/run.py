@@ -111,7 +111,15 @@ def progress_of(line: str) -> tuple[int, int] | None:
 
 
 def refuse_unwritable(settings: Settings, args: Sequence[str]) -> None:
-    """Say it in a sentence: dbt would say it with a stack of Python calls."""
+    """Try every folder that dbt writes: dbt would fail with a stack of Python calls.
+
+    Args:
+        settings: The project.
+        args: dbt's subcommand and its arguments.
+
+    Raises:
+        LakeError: Nothing can be written in one of them.
+    """
     folders = [
         settings.dbt_dir / name
         for option, variable, name in _OWN_FOLDERS

@@ -1,6 +1,6 @@
 """Publishing: a finished, fully green build becomes one immutable version that everybody reads.
 
-Here belong the ledger of what is green, the copy into a version, and the versions on disk. Here
+Here belong what holds a build back, the copy into a version, and the versions on disk. Here
 does not belong dbt: ``lakehouse.dbt.plugin`` calls this at the start and the end of each run.
 """
 

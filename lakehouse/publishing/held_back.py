@@ -2,7 +2,7 @@
 
 It is a file beside the build file, so that people and programs can read it while somebody builds.
 Here belongs writing, reading and wording it. Here does not belong what holds a build back: that is
-the ledger's word.
+the word of ``blockers``.
 """
 
 import json
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from lakehouse.dbt.nodes import SKIPPED
 from lakehouse.files import write_text_atomically
-from lakehouse.publishing.ledger import Blocker
+from lakehouse.publishing.blockers import Blocker
 from lakehouse.settings import Settings
 
 

@@ -1,7 +1,7 @@
 """Turning a green build into a version: copy it, name it, show it to readers.
 
 Here belongs the order of these steps, so that a crash between any two leaves readers with a whole
-version. Here does not belong whether a build is green: that is the ledger's word.
+version. Here does not belong whether a build is green (``blockers``).
 """
 
 from collections.abc import Sequence
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from lakehouse.files import replace_atomically
 from lakehouse.locks import file_lock
+from lakehouse.publishing.blockers import Blocker
 from lakehouse.publishing.content import (
     CURRENT_BUILD,
     consumed_commits,
@@ -18,7 +19,6 @@ from lakehouse.publishing.content import (
     same_content,
 )
 from lakehouse.publishing.held_back import held_back_file, name_nodes, write_held_back
-from lakehouse.publishing.ledger import Blocker
 from lakehouse.publishing.relations import Relation, find_relations, literal
 from lakehouse.publishing.switch import (
     READ_ONLY,

@@ -77,6 +77,8 @@ def leaves(tiny: Tiny) -> str | None:
     return green.nothing_to_build(tiny.settings)
 
 
+@pytest.mark.slow
+@pytest.mark.guard
 def test_only_a_whole_published_build_of_what_is_there_counts(tiny: Tiny) -> None:
     assert leaves(tiny) is None
     tiny.dbt("build", "--vars", "{a: 1}")
@@ -209,6 +211,8 @@ def test_a_file_edited_while_dbt_runs_is_not_taken_as_built(tiny: Tiny) -> None:
     assert not green.unit_tests_are_proven(tiny.settings)
 
 
+@pytest.mark.slow
+@pytest.mark.guard
 def test_unit_tests_run_again_when_the_code_changed_or_they_were_not_green(
     root: Root, tiny: Tiny
 ) -> None:
@@ -232,6 +236,7 @@ def test_unit_tests_run_again_when_the_code_changed_or_they_were_not_green(
     assert leaves(tiny)
 
 
+@pytest.mark.slow
 def test_a_build_file_that_was_lost_takes_the_proof_with_it(root: Root, tiny: Tiny) -> None:
     assert root.lake("build").returncode == 0
     root.settings.build_file.write_bytes(b"not a database")

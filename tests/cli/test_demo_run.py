@@ -15,7 +15,7 @@ from demo import DemoContext, DemoStep
 from lakehouse import layers
 from lakehouse.dbt import build as dbt_build
 from lakehouse.errors import LakeError
-from lakehouse.publishing.ledger import Blocker
+from lakehouse.publishing.blockers import Blocker
 from lakehouse.publishing.publish import hold_back
 
 Log = list[str]

@@ -7,7 +7,7 @@ import sys
 from support.lake import Root, wait_line
 
 from lakehouse.locks import file_lock
-from lakehouse.publishing.ledger import Blocker
+from lakehouse.publishing.blockers import Blocker
 from lakehouse.publishing.publish import hold_back
 
 

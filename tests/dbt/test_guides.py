@@ -23,7 +23,7 @@ from streaming.config import load_streams
 from streaming.landing import events_schema
 
 # Each builds the project.
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.guard]
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 EDIT = re.compile(r"^\*\*(\S+)\*\*\n\n```(\w+)\n(.*?)^```", flags=re.DOTALL | re.MULTILINE)

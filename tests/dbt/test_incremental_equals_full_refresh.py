@@ -22,7 +22,7 @@ from support.shop_raw import (
 )
 
 # Eight runs of dbt.
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.guard]
 
 TWO = {"quantity": 2, "line_amount": Decimal("20.00")}
 

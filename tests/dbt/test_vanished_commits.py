@@ -15,7 +15,7 @@ from support.shop_raw import (
 )
 
 # Five runs of dbt.
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.guard]
 
 
 def test_a_commit_set_aside_leaves_every_table_and_enters_again_when_it_returns(

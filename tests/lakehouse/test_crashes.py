@@ -11,8 +11,8 @@ import pytest
 from support.builds import leftovers, publish_build, published_build, seen_build, without_links
 
 from lakehouse.publishing import current_version, list_versions, rollback
+from lakehouse.publishing.blockers import Blocker
 from lakehouse.publishing.held_back import held_back_file, write_held_back
-from lakehouse.publishing.ledger import Blocker
 from lakehouse.settings import Settings
 from lakehouse.status import collect
 
@@ -94,6 +94,8 @@ CASES = [
 ]
 
 
+@pytest.mark.slow
+@pytest.mark.guard
 @pytest.mark.parametrize("links", [True, False], ids=["links", "copies"])
 @pytest.mark.parametrize(("before", "action", "builds", "ends_with"), CASES)
 def test_a_death_after_any_step_leaves_readers_and_lake_with_one_version_that_the_next_build_keeps(

@@ -41,6 +41,8 @@ def test_an_empty_raw_layer_builds_and_publishes_typed_tables(tiny: Tiny) -> Non
     assert schemas == [("lake",), ("marts",)], "private schemas stay private"
 
 
+@pytest.mark.slow
+@pytest.mark.guard
 def test_a_build_reads_each_commit_once_and_an_idle_one_publishes_nothing(tiny: Tiny) -> None:
     tiny.land(1, 2)
     tiny.dbt("build")
@@ -55,6 +57,8 @@ def test_a_build_reads_each_commit_once_and_an_idle_one_publishes_nothing(tiny: 
     assert len(list_versions(tiny.settings)) == 2
 
 
+@pytest.mark.slow
+@pytest.mark.guard
 def test_a_commit_that_becomes_visible_late_is_read_although_its_id_is_smaller(
     tiny: Tiny,
 ) -> None:
@@ -67,6 +71,8 @@ def test_a_commit_that_becomes_visible_late_is_read_although_its_id_is_smaller(
     assert published_ids(tiny) == [1, 2]
 
 
+@pytest.mark.slow
+@pytest.mark.guard
 def test_a_red_test_holds_the_build_back_until_that_test_is_green_again(tiny: Tiny) -> None:
     tiny.land(1)
     tiny.dbt("build")
@@ -87,6 +93,8 @@ def test_a_red_test_holds_the_build_back_until_that_test_is_green_again(tiny: Ti
     assert not held_back_file(tiny.settings).exists()
 
 
+@pytest.mark.slow
+@pytest.mark.guard
 def test_a_table_that_was_rebuilt_without_its_tests_is_not_published(tiny: Tiny) -> None:
     tiny.dbt("build")
     tiny.land(1, 1)
@@ -102,6 +110,8 @@ def test_a_part_of_a_new_warehouse_is_not_published(tiny: Tiny) -> None:
     assert list_versions(tiny.settings) == []
 
 
+@pytest.mark.slow
+@pytest.mark.guard
 def test_a_killed_build_holds_back_what_it_had_begun(
     tiny: Tiny,
 ) -> None:
@@ -130,6 +140,8 @@ def _next_line(process: "subprocess.Popen[str]") -> str:
     return process.stdout.readline()
 
 
+@pytest.mark.slow
+@pytest.mark.guard
 def test_empty_is_refused_because_it_would_lose_rows(tiny: Tiny) -> None:
     tiny.land(1)
     output = tiny.dbt("build", "--empty", fails=True)
@@ -138,6 +150,8 @@ def test_empty_is_refused_because_it_would_lose_rows(tiny: Tiny) -> None:
     assert published_ids(tiny) == [1]
 
 
+@pytest.mark.slow
+@pytest.mark.guard
 def test_a_damaged_commit_stops_the_build_and_names_file_and_next_command(tiny: Tiny) -> None:
     tiny.land(1)
     tiny.dbt("build")
@@ -156,6 +170,8 @@ def flip_a_bit(commit: Path) -> None:
     commit.write_bytes(content)
 
 
+@pytest.mark.slow
+@pytest.mark.guard
 def test_a_flipped_bit_is_found_before_it_is_read(tiny: Tiny) -> None:
     old = tiny.land(1)
     tiny.dbt("build")
@@ -170,6 +186,8 @@ def test_a_flipped_bit_is_found_before_it_is_read(tiny: Tiny) -> None:
     assert published_ids(tiny) == [1]
 
 
+@pytest.mark.slow
+@pytest.mark.guard
 def test_a_commit_that_was_read_and_has_gone_stops_the_build_and_names_the_way_out(
     tiny: Tiny,
 ) -> None:
@@ -187,6 +205,8 @@ def test_a_commit_that_was_read_and_has_gone_stops_the_build_and_names_the_way_o
     assert published_ids(tiny) == [2]
 
 
+@pytest.mark.slow
+@pytest.mark.guard
 @pytest.mark.parametrize("damage", [b"", b"not a database", None])
 def test_a_build_file_that_cannot_be_opened_is_set_aside_and_rebuilt(
     tiny: Tiny, damage: bytes | None
@@ -207,6 +227,8 @@ def test_a_build_file_that_cannot_be_opened_is_set_aside_and_rebuilt(
         assert build_file.with_name(build_file.name + ".broken").exists()
 
 
+@pytest.mark.slow
+@pytest.mark.guard
 def test_who_waits_says_whom_it_waits_for(tiny: Tiny) -> None:
     tiny.dbt("build")
     first = tiny.start("build", LAKE_INVOKED_BY="a Dagster run")
@@ -217,12 +239,16 @@ def test_who_waits_says_whom_it_waits_for(tiny: Tiny) -> None:
     assert len(waiting) == 1, outputs
 
 
+@pytest.mark.slow
+@pytest.mark.guard
 def test_docs_and_compile_work_from_a_clean_clone_and_publish_nothing(tiny: Tiny) -> None:
     tiny.dbt("compile")
     tiny.dbt("docs", "generate")
     assert list_versions(tiny.settings) == []
 
 
+@pytest.mark.slow
+@pytest.mark.guard
 def test_a_rollback_is_not_undone_by_an_idle_build(tiny: Tiny) -> None:
     tiny.land(1)
     tiny.dbt("build")
@@ -237,6 +263,8 @@ def test_a_rollback_is_not_undone_by_an_idle_build(tiny: Tiny) -> None:
     assert published_ids(tiny) == [1, 2, 3]
 
 
+@pytest.mark.slow
+@pytest.mark.guard
 def test_the_stable_command_line_client_reads_what_is_published(tiny: Tiny) -> None:
     tiny.land(7)
     tiny.dbt("build")
@@ -248,6 +276,8 @@ def test_the_stable_command_line_client_reads_what_is_published(tiny: Tiny) -> N
     assert subprocess.run(write, capture_output=True).returncode != 0
 
 
+@pytest.mark.slow
+@pytest.mark.guard
 def test_the_adapter_cannot_open_the_build_file_while_dbt_does_but_readers_never_wait(
     tiny: Tiny,
 ) -> None:
@@ -357,6 +387,8 @@ def test_a_version_is_of_one_set_of_commits(two_tables: Tiny) -> None:
     assert (published(tiny, "members"), published(tiny, "orders")) == ([1, 2], [10, 20])
 
 
+@pytest.mark.slow
+@pytest.mark.guard
 def test_a_source_of_its_own_does_not_wait_for_others(two_tables: Tiny) -> None:
     """Its commits are not read by a build of another source, so they are not missing in it."""
     tiny = two_tables
@@ -370,6 +402,8 @@ def test_a_source_of_its_own_does_not_wait_for_others(two_tables: Tiny) -> None:
     assert published(tiny, "readings") == [7]
 
 
+@pytest.mark.slow
+@pytest.mark.guard
 def test_what_a_part_has_not_seen_is_built_by_the_next_whole(two_tables: Tiny) -> None:
     """A model that reads two others is as far as the less advanced of them."""
     tiny = two_tables
@@ -391,6 +425,8 @@ def test_what_a_part_has_not_seen_is_built_by_the_next_whole(two_tables: Tiny) -
     assert published(tiny, "both") == [1, 2, 10, 20]
 
 
+@pytest.mark.slow
+@pytest.mark.guard
 def test_changed_code_is_never_mixed_with_rows_of_the_old(tiny: Tiny) -> None:
     """An incremental model whose SQL, or that of something it reads, has changed is built anew."""
     tiny.land(1)

@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
+from lakehouse.publishing.blockers import Blocker
 from lakehouse.publishing.held_back import (
     held_back_file,
     name_nodes,
     read_held_back,
     write_held_back,
 )
-from lakehouse.publishing.ledger import Blocker
 from lakehouse.settings import Settings
 
 

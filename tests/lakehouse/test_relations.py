@@ -78,6 +78,7 @@ def test_what_was_a_view_and_is_built_as_a_table_is_the_same_content(settings: S
         assert publish_tables(connection, settings, [("marts", "v")]).version == first.version
 
 
+@pytest.mark.slow
 def test_a_view_that_dbt_built_reaches_readers(tiny: Tiny) -> None:
     model = tiny.settings.dbt_dir / "models" / "bystander.sql"
     model.write_text("{{ config(materialized='view', schema='marts') }} select 1 as one")

@@ -9,7 +9,8 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from lakehouse.publishing import ledger, open_published
+from lakehouse.dbt import run_notes
+from lakehouse.publishing import open_published
 from lakehouse.publishing.publish import Outcome, publish
 from lakehouse.settings import Settings
 
@@ -21,7 +22,7 @@ def build_file(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
     """Open the build file as dbt's plugin leaves it."""
     settings.build_dir.mkdir(parents=True, exist_ok=True)
     with duckdb.connect(str(settings.build_file)) as connection:
-        ledger.ensure_tables(connection)
+        run_notes.ensure_tables(connection)
         yield connection
 
 

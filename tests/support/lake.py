@@ -14,7 +14,8 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
-from lakehouse.publishing import ledger, list_versions
+from lakehouse.dbt import run_notes
+from lakehouse.publishing import list_versions
 from lakehouse.publishing.publish import publish
 from lakehouse.raw import CommitWriter, RawTable, new_batch_id, raw_schema
 from lakehouse.settings import Settings
@@ -85,9 +86,11 @@ class Root:
         """
         self.settings.build_dir.mkdir(parents=True, exist_ok=True)
         with duckdb.connect(str(self.settings.build_file)) as connection:
-            ledger.ensure_tables(connection)
-            run = ledger.begin_run(connection, "code")
-            ledger.freeze_commits(connection, self.settings.raw_dir, [("shop", "customers")], run)
+            run_notes.ensure_tables(connection)
+            run = run_notes.begin_run(connection, "code")
+            run_notes.freeze_commits(
+                connection, self.settings.raw_dir, [("shop", "customers")], run
+            )
             for name, rows in tables.items():
                 connection.execute(f"create schema if not exists {name.split('.')[0]}")
                 connection.execute(

@@ -1,8 +1,8 @@
-"""The ledger of the build file: which nodes are green, and which raw commits there are.
+"""The notes in the build file: runs, the raw commits they saw, what each node came to.
 
-It lives in the schema ``ops`` of the build file itself, so that it is lost and rebuilt together
-with the tables it speaks of. Here belongs deciding whether a build may be published. Here does not
-belong how it is published.
+They live in the schema ``ops`` of the build file itself, so that they are lost and made again
+together with the tables they speak of. Here belongs writing them. Here does not belong deciding
+whether a build may be published (``lakehouse.publishing.blockers``).
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from lakehouse.dbt.nodes import GREEN, SKIPPED, short_name
 from lakehouse.errors import LakeError
 from lakehouse.raw import CommitInfo, RawTable, verify_commit
 
@@ -96,21 +95,8 @@ class Node:
     parents: Sequence[str]
 
 
-@dataclass(frozen=True, slots=True)
-class Blocker:
-    """A node that holds publishing back, and why: a dbt status or what is missing."""
-
-    unique_id: str
-    status: str
-
-    @property
-    def name(self) -> str:
-        """The node's short name; that of a unit test comes after its model's."""
-        return short_name(self.unique_id)
-
-
 def ensure_tables(connection: "duckdb.DuckDBPyConnection") -> None:
-    """Make the ledger's tables if they are missing."""
+    """Make the tables of the notes if they are missing."""
     connection.execute(_TABLES)
     connection.execute(_MODELS)
 
@@ -346,59 +332,9 @@ def finish_run(connection: "duckdb.DuckDBPyConnection", results: Mapping[str, st
     _record(connection, results)
 
 
-def blockers(
-    connection: "duckdb.DuckDBPyConnection", nodes: Sequence[Node], unit_tests: Sequence[str]
-) -> list[Blocker]:
-    """Find what holds publishing back; nodes that were only skipped because of others come last.
-
-    A node is green when its last run ended well and, for a data test, when that was not before
-    the last build of a table it tests: a test that has not seen a table says nothing about it.
-    A model must also reflect every commit that a run has seen, so that all tables of a version
-    come from one set of commits.
-
-    Args:
-        connection: The build file.
-        nodes: Every enabled model, seed, snapshot and data test of the project.
-        unit_tests: Unique ids of its unit tests.
-    """
-    last = {
-        unique_id: (status, run)
-        for unique_id, status, run in connection.execute(
-            "select unique_id, status, run from ops.nodes"
-        ).fetchall()
-    }
-    parents = {node.unique_id: node.parents for node in nodes if node.resource_type == "test"}
-    behind = _behind(connection)
-    behind_ids = {n.unique_id: behind[n.alias] for n in nodes if n.alias in behind}
-    found = []
-    for unique_id in [*(node.unique_id for node in nodes), *unit_tests]:
-        status, run = last.get(unique_id, ("never run", 0))
-        built = [last[p][1] for p in parents.get(unique_id, ()) if p in last]
-        if status not in GREEN:
-            found.append(Blocker(unique_id, status))
-        elif run < max(built, default=0):
-            found.append(Blocker(unique_id, "not run since its table was built"))
-        elif unique_id in behind_ids:
-            found.append(Blocker(unique_id, f"has not seen {behind_ids[unique_id]}"))
-    return sorted(found, key=lambda blocker: (blocker.status == SKIPPED, blocker.unique_id))
-
-
 def _source_of(unique_id: str) -> tuple[str, str]:
     _, _, source, table = unique_id.split(".", 3)
     return source, table
-
-
-def _behind(connection: "duckdb.DuckDBPyConnection") -> dict[str, str]:
-    """Models that do not reflect all commits that concern them, and how many they lack."""
-    rows = connection.execute(
-        "select models.model, count(*) from ops.models as models"
-        " inner join ops.lineage as lineage on models.model = lineage.model"
-        " inner join ops.commits as commits on lineage.source_name = commits.source_name"
-        " and lineage.table_name = commits.table_name"
-        " and commits.run > models.commits_through and commits.is_present"
-        " group by models.model"
-    ).fetchall()
-    return {model: f"{n} new commit{'s' if n > 1 else ''}" for model, n in rows}
 
 
 def _current_run(connection: "duckdb.DuckDBPyConnection") -> int:
