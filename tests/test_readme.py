@@ -29,6 +29,8 @@ def test_there_are_examples() -> None:
     assert shown == len(EXAMPLES), "each query shows what it prints"
 
 
+@pytest.mark.slow
+@pytest.mark.guard
 @pytest.mark.parametrize(("query", "printed"), EXAMPLES)
 def test_a_query_prints_what_the_readme_shows(demo: Checkout, query: str, printed: str) -> None:
     assert demo.run(LAKE, "sql", query).strip() == printed.strip()

@@ -7,7 +7,8 @@ run. ``unit_tests.json`` says which unit tests were green with which code; they 
 data, so their green holds until the code changes.
 
 Here belongs writing and comparing these notes. Here does not belong what is green: that is the
-word of ``lakehouse.publishing.blockers``. Imports nothing heavy: an idle ``lake build`` must answer at once.
+word of ``lakehouse.publishing.blockers``. Imports nothing heavy: an idle ``lake build`` must answer
+at once.
 """
 
 import hashlib

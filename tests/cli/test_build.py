@@ -43,6 +43,8 @@ def edit(path: Path, old: str, new: str) -> None:
     path.write_text(path.read_text().replace(old, new))
 
 
+@pytest.mark.slow
+@pytest.mark.guard
 def test_a_build_after_a_green_one_starts_no_dbt_until_something_changed(
     root: Root, tiny: Tiny
 ) -> None:
@@ -268,6 +270,7 @@ def test_the_names_of_commits_are_those_that_a_build_reads(tmp_path: Path) -> No
         seen.add(digest)
 
 
+@pytest.mark.slow
 def test_a_build_says_in_short_what_it_did_and_keeps_dbts_output(root: Root, tiny: Tiny) -> None:
     done = root.lake("build")
     version = list_versions(root.settings)[0].id

@@ -137,6 +137,7 @@ def test_the_prompt_is_read_only_and_keeps_its_version(root: Root) -> None:
     assert "read-only" in err
 
 
+@pytest.mark.slow
 def test_build_runs_dbt_with_its_arguments_and_returns_its_code(root: Root) -> None:
     tiny = make_tiny(root.settings)
     tiny.land(1, 2)
@@ -157,6 +158,7 @@ def test_build_runs_dbt_with_its_arguments_and_returns_its_code(root: Root) -> N
     assert "unique_members_id (fail)" in shown
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_build_that_is_interrupted_leaves_no_dbt_behind(
     root: Root, number: signal.Signals
