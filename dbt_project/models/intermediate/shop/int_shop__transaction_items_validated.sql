@@ -1,3 +1,5 @@
+-- Passes on all columns, whatever there are.
+-- noqa: disable=AM04
 {{ config(materialized='incremental', unique_key='_record_key') }}
 
 {#-

@@ -1,3 +1,5 @@
+-- Passes on all columns, whatever there are.
+-- noqa: disable=AM04
 with
 
 campaigns as (
