@@ -15,7 +15,8 @@ from pathlib import Path
 import duckdb
 
 from bench.measure import machine, median, row, run
-from lakehouse.publishing import ledger, list_versions
+from lakehouse.dbt import run_notes
+from lakehouse.publishing import list_versions
 from lakehouse.publishing.publish import publish
 from lakehouse.settings import Settings
 
@@ -76,7 +77,7 @@ def measure_publishing(folder: Path, rows: int) -> list[str]:
     settings = Settings(root=folder)
     settings.build_dir.mkdir(parents=True)
     with duckdb.connect(str(settings.build_file)) as connection:
-        ledger.ensure_tables(connection)
+        run_notes.ensure_tables(connection)
         connection.execute("create schema marts")
         connection.execute(
             f"""
