@@ -4,7 +4,7 @@
 {% endmacro %}
 
 {#
-    Calls one of the two functions of `lakehouse/dbt_plugin.py` with a JSON request, logs its answer
+    Calls one of the two functions of `lakehouse/dbt/plugin.py` with a JSON request, logs its answer
     and renders to nothing. Other engines than DuckDB have no build file to guard.
 
     When the answer is an error, it ends the run if that has not begun: a hook that fails at its
