@@ -228,7 +228,6 @@ def test_a_build_file_that_cannot_be_opened_is_set_aside_and_rebuilt(
 
 
 @pytest.mark.slow
-@pytest.mark.guard
 def test_who_waits_says_whom_it_waits_for(tiny: Tiny) -> None:
     tiny.dbt("build")
     first = tiny.start("build", LAKE_INVOKED_BY="a Dagster run")
@@ -240,7 +239,6 @@ def test_who_waits_says_whom_it_waits_for(tiny: Tiny) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.guard
 def test_docs_and_compile_work_from_a_clean_clone_and_publish_nothing(tiny: Tiny) -> None:
     tiny.dbt("compile")
     tiny.dbt("docs", "generate")
@@ -248,7 +246,6 @@ def test_docs_and_compile_work_from_a_clean_clone_and_publish_nothing(tiny: Tiny
 
 
 @pytest.mark.slow
-@pytest.mark.guard
 def test_a_rollback_is_not_undone_by_an_idle_build(tiny: Tiny) -> None:
     tiny.land(1)
     tiny.dbt("build")
@@ -277,7 +274,6 @@ def test_the_stable_command_line_client_reads_what_is_published(tiny: Tiny) -> N
 
 
 @pytest.mark.slow
-@pytest.mark.guard
 def test_the_adapter_cannot_open_the_build_file_while_dbt_does_but_readers_never_wait(
     tiny: Tiny,
 ) -> None:
