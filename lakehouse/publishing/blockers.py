@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lakehouse.dbt.nodes import GREEN, SKIPPED, short_name
-from lakehouse.dbt.run_notes import Node
 
 if TYPE_CHECKING:
     import duckdb
+
+    from lakehouse.dbt.run_notes import Node
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +29,7 @@ class Blocker:
 
 
 def find_blockers(
-    connection: "duckdb.DuckDBPyConnection", nodes: Sequence[Node], unit_tests: Sequence[str]
+    connection: "duckdb.DuckDBPyConnection", nodes: Sequence["Node"], unit_tests: Sequence[str]
 ) -> list[Blocker]:
     """Find what holds publishing back; nodes that were only skipped because of others come last.
 
