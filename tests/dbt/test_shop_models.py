@@ -223,6 +223,10 @@ def land_history(lake: ShopLake) -> None:
     # And so does the next, if its time is from before the one before it was seen.
     seen(12, 305, city="Halle", updated_at=hours(24 * 11 - 2))
     seen(13, 305, city="Jena", updated_at=morning[13])
+    # 300: the very instant at which the one before was seen is still before that.
+    seen(10, 300, updated_at=morning[10])
+    seen(11, 300, city="Leipzig", updated_at=hours(0))
+    seen(12, 300, city="Halle", updated_at=at[11])
     # 306: a time from before 1900 is no time.
     seen(10, 306, updated_at=morning[10])
     seen(11, 306, city="Leipzig", updated_at=datetime(1899, 5, 1, tzinfo=UTC))
@@ -427,9 +431,12 @@ def day(number: int, hour: int = 0) -> datetime:
 def test_customers_have_the_versions_that_their_history_tells(lake: ShopLake) -> None:
     rows = lake.query(
         "select customer_id, city, valid_from, valid_to, is_current from marts.dim_customer"
-        " where member_kind = 'known' and customer_id between 301 and 308 order by 1, 3"
+        " where member_kind = 'known' and customer_id between 300 and 308 order by 1, 3"
     )
     assert rows == [
+        (300, "Dresden", BEGINNING, day(11), False),
+        (300, "Leipzig", day(11), day(12), False),
+        (300, "Halle", day(12), OPEN_END, True),
         (301, "Dresden", BEGINNING, day(13, -4), False),
         (301, "Leipzig", day(13, -4), day(14, -4), False),
         (301, "Dresden", day(14, -4), OPEN_END, True),
