@@ -19,6 +19,8 @@ from lakehouse.settings import Settings
 _KERNEL = Path(__file__).resolve().parents[1]
 _KERNEL_PARTS = ("dbt", "publishing", "raw")
 _TOOLS = ("dbt-core", "dbt-adapters", "dbt-common", "dbt-duckdb", "duckdb")
+_SHARED = ("dbt_project.yml", "macros/**/*.sql", "models/**/*__sources.yml")
+"""Variables, macros, and the sources' columns and rules: what all models share."""
 _MADE_BY_DBT = frozenset({"target", "logs", ".user.yml"})
 _NOT_CODE = frozenset({"__pycache__", ".DS_Store"})
 _NAMED_VARIABLE = re.compile(rb"""env_var\(\s*['"](\w+)""")
@@ -65,6 +67,21 @@ def read_code(settings: Settings) -> Code:
         _add(digest, tool, _version(tool).encode())
     _add(digest, "python", sys.version.encode())
     return Code(digest.hexdigest(), changed_at)
+
+
+def shared_code(settings: Settings) -> str:
+    """A fingerprint of the code that all models share, besides each one's own SQL.
+
+    Another one makes incremental models build themselves anew (``macros/incremental``).
+
+    Args:
+        settings: The project.
+    """
+    digest = hashlib.sha256()
+    for pattern in _SHARED:
+        for path in sorted(settings.dbt_dir.glob(pattern)):
+            _add(digest, path.relative_to(settings.dbt_dir).as_posix(), path.read_bytes())
+    return digest.hexdigest()[:32]
 
 
 def _files(project: Path) -> Iterator[tuple[str, Path]]:

@@ -19,7 +19,7 @@ from dbt_common.invocation import get_invocation_started_at
 
 from lakehouse.dbt import green, run_notes
 from lakehouse.dbt.build_file import prepare
-from lakehouse.dbt.code import shared_code
+from lakehouse.dbt.fingerprint import shared_code
 from lakehouse.errors import LakeError
 from lakehouse.locks import FileLock
 from lakehouse.publishing.blockers import find_blockers

@@ -21,14 +21,7 @@
     (
         with
 
-        -- Most keys have landed once; only the others need their versions put in order.
-        repeated_keys as (
-
-            select _record_key from versions
-            group by _record_key
-            having count(*) > 1
-
-        ),
+        repeated_keys as ({{ repeated_keys() }}),
 
         placed as (
 
@@ -99,4 +92,12 @@
         _op asc nulls first,
         _changed_at asc nulls first,
         _content_hash asc nulls first
+{%- endmacro %}
+
+
+{# Keys of the CTE `versions` that landed more than once: only these need their versions in order. #}
+{% macro repeated_keys() -%}
+    select _record_key from versions
+    group by _record_key
+    having count(*) > 1
 {%- endmacro %}

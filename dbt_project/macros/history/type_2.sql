@@ -28,14 +28,7 @@
     (
         with
 
-        -- Most keys have landed once; only the others need their versions put in order.
-        repeated_keys as (
-
-            select _record_key from versions
-            group by _record_key
-            having count(*) > 1
-
-        ),
+        repeated_keys as ({{ repeated_keys() }}),
 
         timed as (
 

@@ -11,7 +11,7 @@
         run       this run
         after     it has looked at the commits of runs up to this one
         through   and has yet to look at those of later runs, as far as this one
-        code      fingerprint of its SQL and of what all models share (`lakehouse/dbt/code.py`)
+        code      fingerprint of its SQL and of what all models share (`lakehouse/dbt/fingerprint.py`)
         rebuilt_in    the run that built it, or something it reads, anew for the last time
         is_stale  whether it must be built anew
 #}
