@@ -350,8 +350,8 @@ def _record(connection: "duckdb.DuckDBPyConnection", statuses: Mapping[str, str]
     connection.execute(
         "delete from ops.nodes where unique_id in (select unnest($ids))", {"ids": list(statuses)}
     )
-    connection.executemany(
-        "insert into ops.nodes values (?, ?, ?)",
-        [(unique_id, status, run) for unique_id, status in statuses.items()],
+    connection.execute(
+        "insert into ops.nodes select unnest($ids), unnest($statuses), $run",
+        {"ids": list(statuses), "statuses": list(statuses.values()), "run": run},
     )
     connection.commit()
