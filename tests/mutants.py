@@ -28,7 +28,12 @@ MODELS = (
     "models/quarantine/shop/quarantine_*.sql",
     "models/marts/shop/*.sql",
 )
-MACROS = ("macros/history/*.sql", "macros/keys/*.sql", "macros/raw/new_commits.sql")
+MACROS = (
+    "macros/history/*.sql",
+    "macros/keys/*.sql",
+    "macros/raw/new_commits.sql",
+    "macros/sales/*.sql",
+)
 RULES = ("models/staging/shop/_shop__sources.yml",)
 
 COLUMN = re.compile(r"^ {8}(\w+),?$", flags=re.MULTILINE)
