@@ -5,20 +5,35 @@ compared with what the conventions ask. An exception belongs into the convention
 """
 
 import json
+import os
 import re
+import subprocess
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import pytest
-from support.shop_raw import KEYS, PROJECT, SCHEMAS, ShopLake, make_shop_lake
+from support.shop_raw import (
+    DBT,
+    KEYS,
+    PROJECT,
+    SCHEMAS,
+    ShopLake,
+    customer,
+    hours,
+    make_shop_lake,
+)
 from support.stream.declared import STREAMS
 
 from ingest.sources import load_sources
+from lakehouse.dbt.erd import render_erd
+from lakehouse.raw.commits import batch_time
 from lakehouse.settings import Settings
 from streaming.landing import SOURCE, events_schema, windows_schema
 
+REPOSITORY = Path(__file__).resolve().parents[2]
 Nodes = Mapping[str, dict[str, Any]]
 
 PREFIX = {"staging": "(stg|base)", "intermediate": "int", "quarantine": "quarantine"}
@@ -345,6 +360,71 @@ def test_every_metric_is_described_and_is_a_column_of_the_marts(
     for metric in manifest["metrics"].values():
         assert metric["description"], metric["name"]
         assert metric["config"]["meta"]["column"] in columns, metric["name"]
+
+
+def test_the_diagram_shows_every_published_table_as_it_is(
+    manifest: dict[str, Any], empty_build: ShopLake
+) -> None:
+    drawn = (REPOSITORY / "docs" / "erd.md").read_text(encoding="utf-8")
+    assert drawn == render_erd(manifest), "docs/erd.md is not current; run `make erd`"
+    published = empty_build.query(
+        f"select table_name from information_schema.tables where table_schema in {tuple(PUBLISHED)}"
+    )
+    assert len(published) > 20
+    for (table,) in published:
+        assert f"    {table} {{" in drawn or f"| `{table}` |" in drawn, table
+    # What it shows, on a table that has all of it.
+    assert "    dim_campaign ||--o{ fct_sales_campaign : campaign_key\n" in drawn
+    assert "        string campaign_key PK, FK\n" in drawn
+    assert "        int date_key PK\n        date full_date UK\n" in drawn
+
+
+def test_selectors_choose_by_owner_reader_and_exposure(
+    empty_build: ShopLake, models: Nodes
+) -> None:
+    def chosen(selector: str) -> set[str]:
+        arguments = ("--selector", selector, "--resource-type", "model", "--output", "name")
+        return {*empty_build.dbt("--quiet", "list", *arguments).split()}
+
+    def of_group(name: str) -> set[str]:
+        return {n for n, m in models.items() if m["config"]["group"] == name}
+
+    assert chosen("shop") == of_group("shop") > {"base_shop__customers", "fct_sales"}
+    assert chosen("published") == {n for n, m in models.items() if m["schema"] in PUBLISHED}
+    assert {"base_shop__campaigns", "fct_sales_month"} <= chosen("sales_overview")
+    assert not chosen("sales_overview") & of_group("stream")
+
+
+def test_dbt_bouncer_finds_nothing(empty_build: ShopLake) -> None:
+    """Its rules and each exception stand in ``dbt_project/dbt-bouncer.yml``."""
+    done = subprocess.run(
+        [DBT.with_name("dbt-bouncer"), "--config-file", PROJECT / "dbt-bouncer.yml"],
+        env={**os.environ, "DBT_PROJECT_DIR": str(empty_build.root), "COLUMNS": "200"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_source_freshness_is_the_age_of_the_newest_commit(
+    empty_build: ShopLake, tmp_path: Path
+) -> None:
+    """Of commits that no build has seen yet; what has never landed is stale."""
+    lake = make_shop_lake(tmp_path / "root", target=empty_build.target)
+    lake.land("customers", hours(1), [customer(1)])
+    newest = lake.land("customers", hours(2), [customer(2)])
+    lake.dbt("source", "freshness", "--select", "source:shop", fails=True)
+    results = json.loads((lake.target / "sources.json").read_text(encoding="utf-8"))["results"]
+    found = {result["unique_id"].split(".")[-1]: result for result in results}
+    assert {name: result["status"] for name, result in found.items()} == {
+        "customers": "pass",
+        "products": "warn",
+        "campaigns": "warn",
+        "transactions": "error",
+        "transaction_items": "error",
+    }
+    loaded = datetime.fromisoformat(found["customers"]["max_loaded_at"])
+    assert loaded == batch_time(newest)
 
 
 def test_only_base_models_read_sources(models: Nodes) -> None:
