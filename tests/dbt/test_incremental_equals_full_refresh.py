@@ -138,7 +138,9 @@ def returned_and_removed(lake: ShopLake) -> None:
     lake.land("transaction_items", hours(73), deleted=[2, 3])
     lake.land("transactions", hours(74), [transaction(1, "10.00", updated_at=hours(70))])
     lake.land("transactions", hours(75), deleted=[2])
-    lake.land("campaigns", hours(73), deleted=[77])
+    # A state of the campaign from before a sale that has long been counted.
+    late = campaign(1, channel="social", updated_at=hours(54))
+    lake.land("campaigns", hours(73), [late], deleted=[77])
     lake.land("products", hours(73), deleted=[99])
     # One commit that both deletes and holds a row: the row is there.
     lake.land("campaigns", hours(74), [campaign(1, updated_at=hours(70))], deleted=[1])
@@ -224,8 +226,21 @@ def test_the_history_shows_what_it_is_meant_to_show(built_in_stages: ShopLake) -
         # Sold after the move to Leipzig, and after a category that arrived last of all.
         (9, "Leipzig", "Garden", "none"),
         (10, "Dresden", "Home", "none"),
-        # Sold after a deletion was noticed and before the return: the member as last known.
-        (11, "Leipzig", "unknown", "email"),
+        # Sold after a deletion was noticed and before the return: the member as last known. What
+        # its campaign was then arrived later.
+        (11, "Leipzig", "unknown", "social"),
+    ]
+    assert query(
+        "select transaction_id, line_count, quantity, net_amount from marts.fct_receipts order by 1"
+    ) == [
+        (1, 1, 1, Decimal("10.00")),
+        (4, 1, 1, Decimal("10.00")),
+        (6, 1, 1, Decimal("10.00")),
+        (7, 1, 1, Decimal("10.00")),
+        # Its only item has moved to 55.
+        (8, 0, 0, Decimal("0.00")),
+        (9, 1, 2, Decimal("20.00")),
+        (55, 1, 1, Decimal("10.00")),
     ]
     assert query("select net_amount, customer_id from marts.fct_sales where customer_id = 98") == []
     assert query(

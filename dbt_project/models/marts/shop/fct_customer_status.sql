@@ -36,10 +36,10 @@ purchases as (
 
     select
         customer_id,
-        min(sold_at) as first_sold_at,
-        max(sold_at) as last_sold_at,
+        cast(sum(revenue_amount) as decimal(38, 2)) as revenue_amount,
         count(*) as receipt_count,
-        cast(sum(revenue_amount) as decimal(38, 2)) as revenue_amount
+        min(sold_at) as first_sold_at,
+        max(sold_at) as last_sold_at
     from receipts
     where status = 'completed'
     group by customer_id

@@ -90,11 +90,11 @@ receipts as (
         transactions.status,
         transactions.payment_method,
         transactions.sold_at,
+        transactions.total_amount as net_amount,
         coalesce(lines.line_count, 0) as line_count,
         coalesce(lines.quantity, 0) as quantity,
         coalesce(lines.gross_amount, 0) as gross_amount,
         coalesce(lines.discount_amount, 0) as discount_amount,
-        transactions.total_amount as net_amount,
         case when transactions.status = 'completed' then transactions.total_amount else 0 end
             as revenue_amount
     from transactions
