@@ -237,10 +237,10 @@ def test_the_history_shows_what_it_is_meant_to_show(built_in_stages: ShopLake) -
         (4, 1, 1, Decimal("10.00")),
         (6, 1, 1, Decimal("10.00")),
         (7, 1, 1, Decimal("10.00")),
-        # Its only item has moved to 55.
+        # Its only item has moved to 55, which had one.
         (8, 0, 0, Decimal("0.00")),
         (9, 1, 2, Decimal("20.00")),
-        (55, 1, 1, Decimal("10.00")),
+        (55, 2, 2, Decimal("20.00")),
     ]
     assert query("select net_amount, customer_id from marts.fct_sales where customer_id = 98") == []
     assert query(
