@@ -99,6 +99,8 @@ def mended_and_repeated(lake: ShopLake) -> None:
             transaction(11, "0.00", customer_id=None, sold_at=hours(55), campaign_id=1),
             transaction(12, "0.00", customer_id=None, sold_at=hours(20)),
             transaction(13, "0.00", customer_id=None, sold_at=hours(20)),
+            # And nothing but its customer this one.
+            transaction(14, "0.00", sold_at=hours(55)),
         ],
     )
     lake.land(
@@ -253,12 +255,17 @@ def test_the_history_shows_what_it_is_meant_to_show(built_in_stages: ShopLake) -
         # Of its items one has moved to the next, the other was deleted.
         (12, 0, 0, Decimal("0.00")),
         (13, 1, 1, Decimal("0.00")),
+        (14, 0, 0, Decimal("0.00")),
         (55, 2, 2, Decimal("20.00")),
     ]
     assert query(
         "select channel from marts.fct_receipts join marts.dim_campaign using (campaign_key)"
         " where transaction_id = 11"
     ) == [("social",)]
+    assert query(
+        "select city from marts.fct_receipts join marts.dim_customer using (customer_key)"
+        " where transaction_id = 14"
+    ) == [("Future",)]
     assert query("select net_amount, customer_id from marts.fct_sales where customer_id = 98") == []
     assert query(
         "select transaction_id, broken_rules from quarantine.quarantine_shop__transactions"
