@@ -27,7 +27,7 @@ def register(app: typer.Typer) -> None:
         epilog=examples(
             "lake extract",
             "lake extract customers transactions",
-            "lake extract customers --full",
+            "lake extract shop.customers --full",
             "lake extract --json",
         )
     )(extract)
@@ -42,7 +42,8 @@ def register(app: typer.Typer) -> None:
 
 def extract(
     tables: Annotated[
-        list[str] | None, typer.Argument(metavar="[TABLE]...", help="Tables; else all of them.")
+        list[str] | None,
+        typer.Argument(metavar="[TABLE]...", help="Tables or sources; else all of them."),
     ] = None,
     full: Annotated[
         bool, typer.Option("--full", help="Read every row and land what differs from raw.")
@@ -55,27 +56,22 @@ def extract(
     ] = 250_000,
     as_json: _AsJson = False,
 ) -> None:
-    """Land what changed in the source database as raw commits.
+    """Land what changed in the source databases as raw commits.
 
-    Safe to stop and to repeat at any time: it goes on after the last commit.
+    A source that does not answer stops no other one. Safe to stop and to repeat
+    at any time: it goes on after the last commit.
     """
-    from ingest.postgres import ExtractionError, extract_tables
+    from ingest.postgres import ExtractionError
+    from ingest.run import extract_sources
     from ingest.sources import load_sources, select_tables
-    from lakehouse.source import source_dsn
 
     settings = load_settings()
     chosen = select_tables(load_sources(settings), tables)
     failure: ExtractionError | None = None
     try:
-        with source_dsn(settings) as dsn:
-            reports: Sequence[ExtractReport] = extract_tables(
-                settings,
-                dsn,
-                chosen,
-                chunk_rows=chunk_rows,
-                allow_deletes=allow_deletes,
-                full=full,
-            )
+        reports: Sequence[ExtractReport] = extract_sources(
+            settings, chosen, chunk_rows=chunk_rows, allow_deletes=allow_deletes, full=full
+        )
     except ExtractionError as error:
         reports, failure = error.reports, error
     if as_json:
@@ -142,7 +138,7 @@ def _show(reports: Sequence["ExtractReport"]) -> None:
             typer.echo(_line(report))
     for report in reports:
         for warning in report.warnings:
-            typer.echo(f"{report.table}: {warning}", err=True)
+            typer.echo(f"{_name(report)}: {warning}", err=True)
     for guarantee in sorted({r.guarantee for r in reports if r.guarantee} - {"exact"}):
         typer.echo(f"The watermark is not exact: {guarantee}", err=True)
 
@@ -158,7 +154,7 @@ def _show_table(reports: Sequence["ExtractReport"]) -> None:
     }
     rows = [
         (
-            report.table,
+            _name(report),
             "failed" if report.error else report.upserts,
             report.deletes,
             _short(report.watermark_after),
@@ -172,12 +168,17 @@ def _show_table(reports: Sequence["ExtractReport"]) -> None:
 
 def _line(report: "ExtractReport") -> str:
     if report.error:
-        return f"{report.table}: failed"
+        return f"{_name(report)}: failed"
     found = f"{report.upserts:,} new, {report.deletes:,} deleted" if report.rows else "nothing new"
+    below = _short(report.watermark_after) or "nothing yet"
     return (
-        f"{report.table}: {found}; complete below {_short(report.watermark_after) or 'nothing yet'}"
+        f"{_name(report)}: {found}; complete below {below}"
         f" ({(report.guarantee or 'unknown').split(':')[0]}), {report.seconds:.1f} s"
     )
+
+
+def _name(report: "ExtractReport") -> str:
+    return f"{report.source}.{report.table}"
 
 
 def _short(watermark: str | None) -> str | None:

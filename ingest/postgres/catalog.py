@@ -69,7 +69,7 @@ class SourceTable:
     @property
     def sql_name(self) -> str:
         """The table's quoted name."""
-        return f"{identifier(self.spec.schema)}.{identifier(self.spec.name)}"
+        return f"{identifier(self.spec.schema)}.{identifier(self.spec.relation)}"
 
     @property
     def key_names(self) -> tuple[str, ...]:
@@ -119,13 +119,13 @@ def _relation(connection: Connection, spec: TableSpec) -> Row:
             format('%s/%s/%s', (select oid from pg_database where datname = current_database()),
                 c.oid, coalesce(pg_relation_filenode(c.oid), 0)) as identity
         from pg_class c join pg_namespace n on n.oid = c.relnamespace
-        where n.nspname = {literal(spec.schema)} and c.relname = {literal(spec.name)}
+        where n.nspname = {literal(spec.schema)} and c.relname = {literal(spec.relation)}
             and c.relkind in ('r', 'p', 'v', 'm', 'f')
         """
     )
     if not found:
         raise SourceError(
-            f"the source database has no table {spec.schema}.{spec.name}",
+            f"the source database has no table {spec.origin}",
             "create it or correct ingest/sources.yml; without LAKE_SOURCE_DSN `lake seed` makes "
             "the demo's tables",
         )
@@ -159,7 +159,7 @@ def _columns(connection: Connection, spec: TableSpec, oid: int) -> tuple[Column,
     _refuse_unreadable(spec, found)
     if reserved := {f.name for f in META_FIELDS} & {row["name"] for row in found}:
         raise SourceError(
-            f"{spec.schema}.{spec.name} has a column {min(reserved)}, a name that raw files use",
+            f"{spec.origin} has a column {min(reserved)}, a name that raw files use",
             "rename it at the source, or extract a view that renames it",
         )
     return tuple(
@@ -181,8 +181,8 @@ def _refuse_unreadable(spec: TableSpec, columns: Sequence[Row]) -> None:
     role = columns[0]["role"]
     what = "" if len(hidden) == len(columns) else f" column {', '.join(hidden)} of"
     raise SourceError(
-        f"role {role} may not read{what} {spec.schema}.{spec.name}",
-        f"run `grant select on {spec.schema}.{spec.name} to {role}` at the source",
+        f"role {role} may not read{what} {spec.origin}",
+        f"run `grant select on {spec.origin} to {role}` at the source",
     )
 
 
@@ -206,7 +206,7 @@ def _key(
     if not spec.primary_key:
         if not unique or not unique[0]["is_primary"]:
             raise SourceError(
-                f"{spec.schema}.{spec.name} has no primary key",
+                f"{spec.origin} has no primary key",
                 f"add one at the source, or declare `primary_key` of {spec.name} in sources.yml",
             )
         return keys[0]
@@ -216,7 +216,7 @@ def _key(
     if relation["kind"] in ("r", "p") and set(spec.primary_key) not in map(set, keys):
         declared = ", ".join(spec.primary_key)
         raise SourceError(
-            f"nothing makes ({declared}) unique in {spec.schema}.{spec.name}",
+            f"nothing makes ({declared}) unique in {spec.origin}",
             f"add a primary key or a unique index on ({declared}) at the source",
         )
     return spec.primary_key
@@ -228,7 +228,7 @@ def _cursor(spec: TableSpec, columns: dict[str, Column]) -> Column:
     cursor = columns[spec.cursor]
     if cursor.cast_type not in (*_OF_TIME, *_NUMBERS):
         raise SourceError(
-            f"the cursor {spec.cursor} of {spec.schema}.{spec.name} is {cursor.pg_type}, which "
+            f"the cursor {spec.cursor} of {spec.origin} is {cursor.pg_type}, which "
             "does not grow with time",
             "choose a timestamp, date or number column as its cursor in ingest/sources.yml",
         )
@@ -262,6 +262,6 @@ def _no_column(
     spec: TableSpec, declared_as: str, name: str, columns: dict[str, Column]
 ) -> SourceError:
     return SourceError(
-        f"{spec.schema}.{spec.name} has no column {name}, its declared {declared_as}",
+        f"{spec.origin} has no column {name}, its declared {declared_as}",
         f"correct ingest/sources.yml; it has {', '.join(columns)}",
     )
