@@ -111,6 +111,23 @@ class TableSpec:
         return f"{self.source}.{self.name}"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceSpec:
+    """What is declared about a source.
+
+    Attributes:
+        name: Its name.
+        dsn_env: The environment variable that holds the address of its database.
+        schema: PostgreSQL schema of the tables that name none; None if each names one.
+        tables: Its tables.
+    """
+
+    name: str
+    dsn_env: str
+    schema: str | None
+    tables: tuple[TableSpec, ...]
+
+
 def load_sources(settings: Settings) -> tuple[TableSpec, ...]:
     """Read and check the list of tables, ``ingest/sources.yml`` in the checkout.
 
@@ -119,6 +136,15 @@ def load_sources(settings: Settings) -> tuple[TableSpec, ...]:
 
     Returns:
         The tables in the file's order, which is the order of extraction.
+
+    Raises:
+        SourcesError: The file is missing or something in it cannot be used.
+    """
+    return tuple(table for source in read_sources(settings) for table in source.tables)
+
+
+def read_sources(settings: Settings) -> tuple[SourceSpec, ...]:
+    """Read and check the list of sources, those without a table included.
 
     Raises:
         SourcesError: The file is missing or something in it cannot be used.
@@ -140,15 +166,15 @@ def sources_file(settings: Settings) -> Path:
     return settings.root / "ingest" / "sources.yml"
 
 
-def parse_sources(text: str | bytes, file: Path) -> tuple[TableSpec, ...]:
-    """Check a list of tables.
+def parse_sources(text: str | bytes, file: Path) -> tuple[SourceSpec, ...]:
+    """Check a list of sources.
 
     Args:
         text: The YAML.
         file: Where it stands, for messages.
 
     Returns:
-        The tables in the list's order.
+        The sources in the list's order.
 
     Raises:
         SourcesError: Something in it cannot be used.
@@ -159,9 +185,35 @@ def parse_sources(text: str | bytes, file: Path) -> tuple[TableSpec, ...]:
         problem = " ".join(str(error).split())
         raise SourcesError(f"{file} is not YAML: {problem}", "correct the file") from error
     reader = _Reader(file)
-    tables = tuple(spec for source in reader.sources(content) for spec in reader.tables(source))
-    reader.refuse_repetition(tables)
-    return tables
+    sources = tuple(reader.source(source) for source in reader.sources(content))
+    reader.refuse_repetition([table for source in sources for table in source.tables])
+    return sources
+
+
+def check_source_name(name: str) -> str:
+    """The name, if a source can have it.
+
+    Raises:
+        SourcesError: It cannot.
+    """
+    if not _NAME.fullmatch(name) or name in _RESERVED:
+        why = "that is where streams land" if name in _RESERVED else "use a-z, 0-9 and _"
+        raise SourcesError(f"a source cannot have the name {name!r}", f"choose another: {why}")
+    return name
+
+
+def check_variable(name: str) -> str:
+    """The name, if it is one of an environment variable.
+
+    Raises:
+        SourcesError: It is not; the message does not repeat it, as it may be an address.
+    """
+    if not _VARIABLE.fullmatch(name):
+        raise SourcesError(
+            "that is no name of an environment variable",
+            "say one like LAKE_ERP_DSN, and put the address into it",
+        )
+    return name
 
 
 def select_tables(specs: Sequence[TableSpec], names: Iterable[str] | None) -> list[TableSpec]:
@@ -249,7 +301,6 @@ class _Reader:
             if source["name"] in _RESERVED:
                 raise self._error(where, "has the name under which the streams land; use another")
             self._keys(where, source, _SOURCE_KEYS)
-            self._variable(where, source)
             if not isinstance(source.get("tables"), list):
                 raise self._error(where, "has no list `tables`")
         names = [source["name"] for source in sources]
@@ -258,8 +309,14 @@ class _Reader:
                 raise self._error(f"source {name}", "is listed twice")
         return sources
 
-    def tables(self, source: Mapping[str, Any]) -> list[TableSpec]:
-        return [self._table(source, table) for table in source["tables"]]
+    def source(self, source: Mapping[str, Any]) -> SourceSpec:
+        where = f"source {source['name']}"
+        return SourceSpec(
+            name=str(source["name"]),
+            dsn_env=self._variable(where, source),
+            schema=self._text(where, source, "schema") if "schema" in source else None,
+            tables=tuple(self._table(source, table) for table in source["tables"]),
+        )
 
     def refuse_repetition(self, tables: Sequence[TableSpec]) -> None:
         labels = [table.label for table in tables]

@@ -1,0 +1,180 @@
+"""Adding items to the lists of a YAML file without touching a byte of what stands there.
+
+A library that writes YAML anew moves comments and folds lines. Here the parser's own marks say
+where an item ends, and text is put in there; so everything that a person wrote stays as it is.
+
+Here belongs where text goes. Here does not belong what it says.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import yaml
+
+from lakehouse.errors import LakeError
+
+Step = str | tuple[str, str]
+"""The value of a mapping's key, or the item of a list whose key has this value."""
+
+
+class YamlTextError(LakeError):
+    """A place in a YAML file that is not there, or that is written so that nothing can be added."""
+
+
+def append_item(text: str, path: Sequence[Step], item: str, *, spaced: bool = False) -> str:
+    """Add an item at the end of a list.
+
+    Args:
+        text: The file.
+        path: The way to the list.
+        item: The item in block style: its lines without the dash, the first line not indented.
+        spaced: Whether an empty line goes before it.
+
+    Returns:
+        The file with the item; all else as it was.
+
+    Raises:
+        YamlTextError: There is no such list.
+    """
+    newline = "\r\n" if "\r\n" in text else "\n"
+    key, found = _find(text, path)
+    if isinstance(found, yaml.SequenceNode) and found.flow_style and found.value:
+        after = _end(text, found.value[-1])
+        return f"{text[:after]}, {_in_one_line(item)}{text[after:]}"
+    if isinstance(found, yaml.SequenceNode) and not found.flow_style:
+        block = _dashed(item, found.start_mark.column)
+        start = _line_end(text, _end(text, found))
+        gap = 2 if spaced and found.value else 1
+        return text[:start] + (newline * gap) + newline.join(block) + _rest(text, start, newline)
+    if key is None or not _is_empty(found):
+        raise _not_a_list(path)
+    # Nothing is in it yet: `[]`, `null` or no value at all.
+    block = _dashed(item, key.start_mark.column + 2)
+    colon = text.index(":", key.end_mark.index) + 1
+    start = found.end_mark.index if _spans(found) else colon
+    rest = text[start:] or newline
+    return text[:colon] + newline + newline.join(block) + rest
+
+
+def replace_item(text: str, path: Sequence[Step], item: str) -> str:
+    """Put another item in the place of one in a list written in block style.
+
+    Args:
+        text: The file.
+        path: The way to the item; its last step names it.
+        item: As for ``append_item``.
+
+    Raises:
+        YamlTextError: There is no such item, or it stands in a list in brackets.
+    """
+    newline = "\r\n" if "\r\n" in text else "\n"
+    _, within = _find(text, path[:-1])
+    _, found = _find(text, path)
+    if not isinstance(within, yaml.SequenceNode) or within.flow_style:
+        raise _not_a_list(path)
+    column = within.start_mark.column
+    dash = text.rindex("-", 0, found.start_mark.index)
+    block = newline.join(_dashed(item, column)).lstrip(" ")
+    end = _line_end(text, _end(text, found))
+    return text[:dash] + block + text[end:]
+
+
+def names_in(text: str, path: Sequence[Step]) -> list[str]:
+    """The names of a list's items; none if there is no such list."""
+    try:
+        _, found = _find(text, path)
+    except YamlTextError:
+        return []
+    if not isinstance(found, yaml.SequenceNode):
+        return []
+    return [
+        value.value
+        for item in found.value
+        if isinstance(item, yaml.MappingNode)
+        for key, value in item.value
+        if key.value == "name"
+    ]
+
+
+def read_text(path: Path) -> str:
+    """A file's text with its own line ends."""
+    return path.read_bytes().decode("utf-8")
+
+
+def _find(text: str, path: Sequence[Step]) -> tuple[yaml.Node | None, yaml.Node]:
+    """The key above the place, and what stands there."""
+    # Python's parser, whose marks count characters.
+    node = yaml.compose(text, Loader=yaml.SafeLoader)
+    key: yaml.Node | None = None
+    for step in path:
+        pairs: list[tuple[yaml.Node | None, yaml.Node]] = []
+        if isinstance(step, str) and isinstance(node, yaml.MappingNode):
+            pairs = [(k, value) for k, value in node.value if k.value == step]
+        elif isinstance(step, tuple) and isinstance(node, yaml.SequenceNode):
+            pairs = [(None, item) for item in node.value if _has(item, *step)]
+        if len(pairs) != 1:
+            raise _not_a_list(path)
+        key, node = pairs[0]
+    if node is None:
+        raise _not_a_list(path)
+    return key, node
+
+
+def _has(item: yaml.Node, key: str, value: str) -> bool:
+    return isinstance(item, yaml.MappingNode) and any(
+        k.value == key and v.value == value for k, v in item.value
+    )
+
+
+def _end(text: str, node: yaml.Node) -> int:
+    """Where the last character of a node is over; a block's own mark lies behind its comments."""
+    if isinstance(node, yaml.ScalarNode) or getattr(node, "flow_style", False):
+        end = int(node.end_mark.index)
+        # A folded text ends where the next token begins.
+        folded = getattr(node, "style", None) in ("|", ">")
+        return len(text[:end].rstrip()) if folded else end
+    if isinstance(node, yaml.MappingNode):
+        return max((_end(text, part) for pair in node.value for part in pair), default=0)
+    return max((_end(text, part) for part in node.value), default=0)
+
+
+def _line_end(text: str, position: int) -> int:
+    """The end of the line, so that a comment behind an item stays with it."""
+    found = text.find("\n", position)
+    if found < 0:
+        return len(text)
+    return found - 1 if text[found - 1] == "\r" else found
+
+
+def _rest(text: str, start: int, newline: str) -> str:
+    return text[start:] or newline
+
+
+def _dashed(item: str, column: int) -> list[str]:
+    lines = item.rstrip("\n").split("\n")
+    return [
+        (" " * column + ("- " if number == 0 else "  ") + line).rstrip()
+        for number, line in enumerate(lines)
+    ]
+
+
+def _in_one_line(item: str) -> str:
+    value = yaml.load(item, Loader=yaml.SafeLoader)
+    return yaml.safe_dump(
+        value, default_flow_style=True, width=1_000_000, allow_unicode=True, sort_keys=False
+    ).strip()
+
+
+def _is_empty(node: yaml.Node) -> bool:
+    if isinstance(node, yaml.SequenceNode):
+        return not node.value
+    return isinstance(node, yaml.ScalarNode) and node.tag == "tag:yaml.org,2002:null"
+
+
+def _spans(node: yaml.Node) -> bool:
+    return bool(node.end_mark.index > node.start_mark.index)
+
+
+def _not_a_list(path: Sequence[Step]) -> YamlTextError:
+    place = ".".join(step if isinstance(step, str) else step[1] for step in path)
+    return YamlTextError(f"there is no list `{place}` to add to", "write it as a list of `- name:`")
