@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from ingest.onboarding.propose import Answers, Proposal
     from ingest.postgres.connection import Connection
 
+_SHOWN = 12
 _AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 _Name = Annotated[str, typer.Argument(metavar="NAME", help="The source's name.")]
 
@@ -118,7 +119,7 @@ def add(
         return
     _show_proposals(found.proposals)
     if found.listed:
-        typer.echo(f"{found.listed} tables of {name} are listed already and stay as they are.")
+        typer.echo(f"{_tables(found.listed)} of {name} listed before: left as written.")
     if found.left_out:
         left = ", ".join(found.left_out)
         _say(f"Views and foreign tables are taken by name, with --table: {left}")
@@ -153,11 +154,10 @@ def show(name: _Name, as_json: _AsJson = False) -> None:
             ", ".join(spec.primary_key) or "as in the database",
             spec.cursor,
             spec.lookback.text,
-            spec.deletes,
         )
         for spec in source.tables
     ]
-    columns = ("table", "in PostgreSQL", "key", "cursor", "lookback", "deletes")
+    columns = ("table", "in PostgreSQL", "key", "cursor", "lookback")
     print_table(make_console(), dict.fromkeys(columns, "left"), rows)
 
 
@@ -284,15 +284,28 @@ def _show_proposals(proposals: "Sequence[Proposal]") -> None:
     ]
     columns = {"table": "left", "rows (about)": "right", "cursor": "left", "guarantee": "left"}
     print_table(make_console(), columns, rows)
-    for one in proposals:
-        said = [*filter(None, [one.reason]), *_doubt(one.guarantee), *one.notes]
-        if not said:
-            continue
-        named = one.name if one.relation.name == one.name else f"{one.name}, {one.relation.origin}"
-        typer.echo(f"\n{named}")
-        for sentence in said:
-            _say(sentence, mark="  - ")
+    _show_grouped("Not taken", [(one, one.reason) for one in proposals if one.reason])
+    notes = [(one, note) for one in proposals for note in (*_doubt(one.guarantee), *one.notes)]
+    _show_grouped("Good to know", notes)
     typer.echo()
+
+
+def _show_grouped(heading: str, said: "Sequence[tuple[Proposal, str]]") -> None:
+    """Each sentence once, with the tables that it is about."""
+    tables: dict[str, list[str]] = {}
+    for one, sentence in said:
+        named = one.name if one.relation.name == one.name else f"{one.name} ({one.relation.origin})"
+        tables.setdefault(sentence, []).append(named)
+    if tables:
+        typer.echo(f"\n{heading}")
+    for sentence, names in tables.items():
+        shown = ", ".join(names[:_SHOWN])
+        more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+        _say(f"{shown}{more}: {sentence}", mark="- ")
+
+
+def _tables(count: int) -> str:
+    return f"{count:,} table{'' if count == 1 else 's'}"
 
 
 def _doubt(guarantee: str | None) -> list[str]:
@@ -303,10 +316,10 @@ def _close(
     settings: Settings, source: SourceSpec, specs: Sequence[TableSpec], *, dry_run: bool
 ) -> None:
     if dry_run:
-        typer.echo(f"{len(specs)} tables would be added; nothing was written.")
+        typer.echo(f"{_tables(len(specs))} would be added; nothing was written.")
         return
     if specs:
-        typer.echo(f"{len(specs)} tables added to ingest/sources.yml.")
+        typer.echo(f"{_tables(len(specs))} added to ingest/sources.yml.")
     if not specs and not source.tables:
         return
     next_steps = [

@@ -4,6 +4,7 @@ Here belongs the text of an entry and putting it into the file. Here does not be
 says (``propose``).
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,7 @@ def add_tables(settings: Settings, source: str, specs: Sequence[TableSpec]) -> P
     if source in was:
         schema = was[source].schema
     else:
-        schema = specs[0].schema
+        schema = Counter(spec.schema for spec in specs).most_common(1)[0][0]
         item = _lines({"name": source, "dsn_env": specs[0].dsn_env, "schema": schema})
         text = append_item(text, ["sources"], f"{item}\ntables: []")
     for spec in specs:

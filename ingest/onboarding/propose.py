@@ -272,8 +272,8 @@ def _notes(relation: Relation, spec: TableSpec, table: SourceTable) -> Iterable[
         yield "no primary key: the shortest key that is unique and never NULL is taken"
     if spec.clock == "application":
         yield (
-            "no trigger keeps the cursor, so every statement must set it; if all take the database's"
-            " now(), delete `clock: application`"
+            "no trigger keeps the cursor, so every statement must set it; if all take the"
+            " database's now(), delete `clock: application`"
         )
     if not table.cursor_indexed:
         yield "no index begins with the cursor: every run reads the whole table"
