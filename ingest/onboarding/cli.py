@@ -21,6 +21,7 @@ from ingest.sources import (
     check_source_name,
     check_variable,
     read_sources,
+    select_tables,
 )
 from lakehouse.cli.output import WIDTH, examples, make_console, print_json, print_table
 from lakehouse.errors import LakeError
@@ -51,6 +52,10 @@ def register(app: typer.Typer) -> None:
             "lake source add erp --table sales.orders --cursor orders=changed_at",
         )
     )(add)
+    source.command(
+        name="scaffold",
+        epilog=examples("lake source scaffold erp", "lake source scaffold erp --table orders"),
+    )(scaffold_)
     source.command(name="list", epilog=examples("lake source list"))(list_)
     source.command(epilog=examples("lake source show erp"))(show)
     source.command(epilog=examples("lake source check", "lake source check erp"))(check)
@@ -124,6 +129,50 @@ def add(
         left = ", ".join(found.left_out)
         _say(f"Views and foreign tables are taken by name, with --table: {left}")
     _close(settings, known, specs, dry_run=dry_run)
+
+
+def scaffold_(
+    name: _Name,
+    table: Annotated[
+        list[str] | None, typer.Option(help="Only this listed table; can be repeated.")
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace what differs, a person's changes included.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only show what would be written.")
+    ] = False,
+) -> None:
+    """Write the dbt source, models and tests of a source's listed tables.
+
+    They are yours to change: run again, it adds what is missing and leaves what
+    is there. Staging, quarantine and accounting are in the next `lake build`.
+    """
+    from ingest.onboarding.scaffold import read_tables, scaffold
+
+    settings = load_settings()
+    source = _find(settings, name)
+    chosen = select_tables(source.tables, table)
+    with _opened(settings, source, None) as connection:
+        tables = read_tables(connection, source, chosen)
+    written = scaffold(settings, name, tables, force=force, dry_run=dry_run)
+    for outcome in ("new", "added", "replaced", "differs"):
+        for one in written:
+            if one.outcome == outcome:
+                item = f": {one.item}" if one.item else ""
+                typer.echo(f"{outcome:<9} {one.path}{item}")
+    same = sum(one.outcome == "as it is" for one in written)
+    if same:
+        typer.echo(f"{same} more are as they would be written.")
+    if any(one.outcome == "differs" for one in written):
+        _say(
+            "What differs was left as it is: somebody changed it, or the table changed. --force"
+            " replaces it."
+        )
+    if dry_run:
+        typer.echo("Nothing was written.")
+    else:
+        typer.echo(f"Next: lake extract {name}, lake build")
 
 
 def list_(as_json: _AsJson = False) -> None:

@@ -17,6 +17,10 @@ Step = str | tuple[str, str]
 """The value of a mapping's key, or the item of a list whose key has this value."""
 
 
+class _Values(yaml.SafeLoader):
+    """Turns parts of a parsed file into values."""
+
+
 class YamlTextError(LakeError):
     """A place in a YAML file that is not there, or that is written so that nothing can be added."""
 
@@ -94,6 +98,16 @@ def names_in(text: str, path: Sequence[Step]) -> list[str]:
         for key, value in item.value
         if key.value == "name"
     ]
+
+
+def item_at(text: str, path: Sequence[Step]) -> object:
+    """What an item says, as YAML's values.
+
+    Raises:
+        YamlTextError: There is no such item.
+    """
+    _, found = _find(text, path)
+    return _Values(text).construct_document(found)
 
 
 def read_text(path: Path) -> str:

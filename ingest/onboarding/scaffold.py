@@ -1,0 +1,281 @@
+"""dbt files for the listed tables of a source, written from the catalogue; a person's stay his.
+
+Here belongs which file gets what, and leaving alone what somebody changed. Here does not belong
+what the files say (``dbt_text``).
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import pyarrow as pa
+import yaml
+
+from ingest.onboarding import dbt_text
+from ingest.onboarding.dbt_text import ColumnText, TableText
+from ingest.onboarding.inspect import Relation, read_relations
+from ingest.onboarding.names import column_names
+from ingest.onboarding.yaml_text import (
+    Step,
+    append_item,
+    item_at,
+    names_in,
+    read_text,
+    replace_item,
+)
+from ingest.postgres.catalog import SourceTable, read_table
+from ingest.postgres.connection import Connection
+from ingest.sources import SourceSpec, TableSpec
+from lakehouse.files import write_text_atomically
+from lakehouse.settings import Settings
+
+Outcome = Literal["new", "added", "replaced", "as it is", "differs"]
+
+_DUCKDB: tuple[tuple[Callable[[pa.DataType], bool], str], ...] = (
+    (pa.types.is_int16, "smallint"),
+    (pa.types.is_int32, "integer"),
+    (pa.types.is_int64, "bigint"),
+    (pa.types.is_boolean, "boolean"),
+    (pa.types.is_float32, "real"),
+    (pa.types.is_float64, "double"),
+    (pa.types.is_binary, "blob"),
+    (pa.types.is_date32, "date"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What became of a file, or of one item in it.
+
+    Attributes:
+        path: The file, below the root.
+        outcome: ``differs`` means that it was left, although it would be written otherwise.
+        item: The item; None means the whole file.
+    """
+
+    path: Path
+    outcome: Outcome
+    item: str | None = None
+
+
+def read_tables(
+    connection: Connection, source: SourceSpec, chosen: Sequence[TableSpec]
+) -> list[TableText]:
+    """What the catalogue says about listed tables.
+
+    Args:
+        connection: To their database.
+        source: The source; foreign keys to its other tables become tests.
+        chosen: The tables to describe.
+
+    Raises:
+        SourceError: A table cannot be extracted as it is listed.
+    """
+    schemas = {spec.schema for spec in source.tables}
+    relations = {(r.schema, r.name): r for r in read_relations(connection, schemas)}
+    names = {
+        place: column_names(column.name for column in relation.columns)
+        for place, relation in relations.items()
+    }
+    models = {(spec.schema, spec.relation): spec.name for spec in source.tables}
+    found = []
+    for spec in chosen:
+        table = read_table(connection, spec)
+        relation = relations[spec.schema, spec.relation]
+        found.append(_table(spec, table, relation, names, models))
+    return found
+
+
+def scaffold(
+    settings: Settings, source: str, tables: Sequence[TableText], *, force: bool, dry_run: bool
+) -> list[Written]:
+    """Write what is missing.
+
+    Args:
+        settings: The project.
+        source: The source.
+        tables: Its tables.
+        force: Replace what differs, instead of leaving it.
+        dry_run: Write nothing; only say what would be done.
+
+    Returns:
+        Each file, or item of a file, and what became of it.
+
+    Raises:
+        YamlTextError: A file is written so that nothing can be added to it.
+    """
+    return _Project(settings, force=force, dry_run=dry_run).scaffold(source, tables)
+
+
+class _Project:
+    """The dbt project's files, changed one after another."""
+
+    def __init__(self, settings: Settings, *, force: bool, dry_run: bool) -> None:
+        self._root = settings.root
+        self._models = settings.dbt_dir / "models"
+        self._tests = settings.dbt_dir / "tests"
+        self._force = force
+        self._dry_run = dry_run
+        self._done: list[Written] = []
+
+    def scaffold(self, source: str, tables: Sequence[TableText]) -> list[Written]:
+        base, staging = self._models / "staging" / "base", self._models / "staging" / source
+        quarantine = self._models / "quarantine" / source
+        for table in tables:
+            self._file(base / f"{table.base}.sql", dbt_text.base_sql(table))
+            self._file(staging / f"{table.staging}.sql", dbt_text.staging_sql(table))
+            self._file(quarantine / f"{table.quarantine}.sql", dbt_text.quarantine_sql(table))
+        self._accounting(quarantine / f"accounting_{source}.sql", source, tables)
+        self._file(
+            self._tests / "quarantine" / f"raw_of_{source}_is_accounted_for.sql",
+            dbt_text.accounting_test(source),
+        )
+        self._items(
+            staging / f"_{source}__sources.yml",
+            dbt_text.sources_head(source),
+            ("sources", ("name", source), "tables"),
+            {table.name: dbt_text.source_item(table) for table in tables},
+        )
+        head, models = dbt_text.models_head(), ("models",)
+        self._items(
+            base / "_base__models.yml",
+            head,
+            models,
+            {table.base: dbt_text.base_item(table) for table in tables},
+        )
+        self._items(
+            staging / f"_stg_{source}__models.yml",
+            head,
+            models,
+            {table.staging: dbt_text.staging_item(table) for table in tables},
+        )
+        self._items(
+            quarantine / f"_quarantine_{source}__models.yml",
+            head,
+            models,
+            {table.quarantine: dbt_text.quarantine_item(table) for table in tables},
+        )
+        self._missing_item(
+            quarantine / f"_quarantine_{source}__models.yml",
+            models,
+            f"accounting_{source}",
+            dbt_text.accounting_item(source),
+        )
+        return self._done
+
+    def _file(self, path: Path, text: str) -> None:
+        if not path.exists():
+            self._write(path, text, "new")
+        elif read_text(path) == text:
+            self._note(path, "as it is")
+        elif self._force:
+            self._write(path, text, "replaced")
+        else:
+            self._note(path, "differs")
+
+    def _items(self, path: Path, head: str, place: Sequence[Step], items: dict[str, str]) -> None:
+        """Add the items that are not there; replace those that differ only if that is wanted."""
+        is_new = not path.exists()
+        text = head if is_new else read_text(path)
+        before = text
+        known = names_in(text, place)
+        for name, item in items.items():
+            here = (*place, ("name", name))
+            if name not in known:
+                text = append_item(text, place, item, spaced=True)
+                outcome: Outcome = "new" if is_new else "added"
+            elif item_at(text, here) == yaml.safe_load(item):
+                outcome = "as it is"
+            elif self._force:
+                text, outcome = replace_item(text, here, item), "replaced"
+            else:
+                outcome = "differs"
+            if not is_new:
+                self._note(path, outcome, name)
+        if text != before or is_new:
+            self._save(path, text)
+        if is_new:
+            self._note(path, "new")
+
+    def _missing_item(self, path: Path, place: Sequence[Step], name: str, item: str) -> None:
+        """Add an item that is written once for all tables."""
+        if self._dry_run and not path.exists():
+            return
+        text = read_text(path)
+        if name not in names_in(text, place):
+            self._save(path, append_item(text, place, item, spaced=True))
+
+    def _accounting(self, path: Path, source: str, tables: Sequence[TableText]) -> None:
+        is_new = not path.exists()
+        before = dbt_text.accounting_sql(source) if is_new else read_text(path)
+        text = dbt_text.with_accounted(before, tables)
+        if text is None:
+            self._note(path, "differs", "its list of tables")
+        elif is_new or text != before:
+            self._write(path, text, "new" if is_new else "added")
+        else:
+            self._note(path, "as it is")
+
+    def _write(self, path: Path, text: str, outcome: Outcome) -> None:
+        self._save(path, text)
+        self._note(path, outcome)
+
+    def _save(self, path: Path, text: str) -> None:
+        if not self._dry_run:
+            write_text_atomically(path, text)
+
+    def _note(self, path: Path, outcome: Outcome, item: str | None = None) -> None:
+        self._done.append(Written(path.relative_to(self._root), outcome, item))
+
+
+def data_type(arrow: pa.DataType) -> str:
+    """How dbt declares a column of a raw file; what it cannot declare is read as text."""
+    for is_it, name in _DUCKDB:
+        if is_it(arrow):
+            return name
+    if pa.types.is_timestamp(arrow):
+        return "timestamptz" if arrow.tz else "timestamp"
+    if pa.types.is_decimal128(arrow):
+        return f"decimal({arrow.precision},{arrow.scale})"
+    return "varchar"
+
+
+def _table(
+    spec: TableSpec,
+    table: SourceTable,
+    relation: Relation,
+    names: dict[tuple[str, str], dict[str, str]],
+    models: dict[tuple[str, str], str],
+) -> TableText:
+    own = names[relation.schema, relation.name]
+    catalog = {column.name: column for column in relation.columns}
+    references = {
+        key.columns[0]: (
+            f"stg_{spec.source}__{models[key.schema, key.table]}",
+            names[key.schema, key.table][key.references[0]],
+        )
+        for key in relation.foreign_keys
+        if len(key.columns) == 1 and (key.schema, key.table) in models
+    }
+    return TableText(
+        source=spec.source,
+        name=spec.name,
+        origin=spec.origin,
+        comment=relation.comment,
+        primary_key=tuple(own[name] for name in table.key_names),
+        changed_at=own[table.cursor.name],
+        columns=tuple(
+            ColumnText(
+                name=own[column.name],
+                raw_name=column.name,
+                data_type=data_type(column.type.arrow),
+                pg_type=column.pg_type,
+                comment=catalog[column.name].comment,
+                not_null=not column.nullable,
+                references=references.get(column.name),
+            )
+            for column in table.columns
+        ),
+        rows=table.rows_estimate,
+    )
