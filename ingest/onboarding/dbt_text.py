@@ -88,9 +88,8 @@ def sources_head(source: str) -> str:
         f"Database of {source}, landed as raw commits (`data/raw/{source}`). Column types are"
         " declared here: raw files are read with exactly these, also when there is none yet."
     )
-    return (
-        f"version: 2\n\nsources:\n  - name: {scalar(source)}\n{_prose(text, 4)}\n    tables: []\n"
-    )
+    head = f"version: 2\n\nsources:\n  - name: {scalar(source)}\n"
+    return f"{head}{_prose(text, 4)}\n    tables: []\n"
 
 
 def models_head() -> str:
@@ -245,11 +244,13 @@ def quarantine_sql(table: TableText) -> str:
     """The quarantine model."""
     version = _call("", "rule_version", table, " as rule_version", depth=8)
     return (
-        "-- Passes on all columns, whatever there are.\n-- noqa: disable=AM04\n"
-        f"with\n\nstaged as (\n\n    select * from {{{{ ref('{table.staging}') }}}}\n"
+        "-- Passes on all columns, whatever there are.\n"
+        "-- noqa: disable=AM04\n"
+        "with\n\n"
+        f"staged as (\n\n    select * from {{{{ ref('{table.staging}') }}}}\n"
         "    where broken_rules <> ''\n\n),\n\n"
-        f"quarantined as (\n\n    select\n        staged.*,\n        {version}\n    from staged\n\n)"
-        "\n\n"
+        f"quarantined as (\n\n    select\n        staged.*,\n        {version}\n"
+        "    from staged\n\n)\n\n"
         "select * from quarantined\n"
     )
 
@@ -302,7 +303,7 @@ def _column(column: ColumnText) -> str:
     """A column of the source as an item: in one line if it fits."""
     said = _words(column.comment, ".")
     if not said:
-        said = f"Column {_code(column.raw_name)}, {column.pg_type}."
+        said = f"{column.pg_type} at the source."
     elif column.data_type == "varchar" and column.pg_type not in ("text", "character varying"):
         said = f"{said} As text; in PostgreSQL {column.pg_type}."
     fields = [
@@ -314,9 +315,10 @@ def _column(column: ColumnText) -> str:
     if column.raw_name != column.name:
         fields.append(f"config: {{meta: {{raw_name: {raw_name}}}}}")
     one_line = f"- {{{', '.join(fields)}}}"
-    if len(one_line) <= _WIDTH and "\n" not in one_line:
+    if len(one_line) <= _WIDTH:
         return one_line
-    fields[2] = _prose(escaped(said))
+    if len(said) > _PROSE_WIDTH:
+        fields[2] = _prose(escaped(said))
     return "- " + indent("\n".join(fields), "  ").lstrip()
 
 
@@ -377,10 +379,6 @@ def _words(comment: str | None, end: str) -> str:
     """A comment as one line of printable text that ends like a sentence; empty if there is none."""
     text = " ".join("".join(c if c.isprintable() else " " for c in comment or "").split())
     return f"{text.rstrip('.')}{end}" if text else ""
-
-
-def _code(name: str) -> str:
-    return f"`{' '.join(name.split())}`"
 
 
 _ACCOUNTING = """\

@@ -185,7 +185,7 @@ class _Project:
             if name not in known:
                 text = append_item(text, place, item, spaced=True)
                 outcome: Outcome = "new" if is_new else "added"
-            elif item_at(text, here) == yaml.safe_load(item):
+            elif item_at(text, here) == yaml.safe_load(f"{item}\n"):
                 outcome = "as it is"
             elif self._force:
                 text, outcome = replace_item(text, here, item), "replaced"
