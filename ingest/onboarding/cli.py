@@ -35,8 +35,8 @@ from lakehouse.source import (
 )
 
 if TYPE_CHECKING:
+    from ingest.onboarding.extractor import Extractor
     from ingest.onboarding.propose import Answers, Proposal
-    from ingest.postgres.connection import Connection
 
 _SHOWN = 12
 _AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -109,11 +109,11 @@ def add(
     known = _known(settings, check_source_name(name), dsn_env)
     given = _address(settings, known, dsn)
     answers = _answers(cursor, key)
-    with _opened(settings, known, given) as connection:
-        found = survey(connection, known, schema or (), table or (), answers)
+    with _opened(settings, known, given) as extractor:
+        found = survey(extractor, known, schema or (), table or (), answers)
         if not as_json and sys.stdin.isatty() and (asked := _ask(found.proposals)):
             more = replace(answers, cursors={**answers.cursors, **asked})
-            found = survey(connection, known, schema or (), table or (), more)
+            found = survey(extractor, known, schema or (), table or (), more)
     specs = [proposal.spec for proposal in found.proposals if proposal.spec is not None]
     if specs and not dry_run:
         add_tables(settings, name, specs)
@@ -153,8 +153,8 @@ def scaffold_(
     settings = load_settings()
     source = _find(settings, name)
     chosen = select_tables(source.tables, table)
-    with _opened(settings, source, None) as connection:
-        tables = read_tables(connection, source, chosen)
+    with _opened(settings, source, None) as extractor:
+        tables = read_tables(extractor, source, chosen)
     written = scaffold(settings, name, tables, force=force, dry_run=dry_run)
     for outcome in ("new", "added", "replaced", "differs"):
         for one in written:
@@ -291,15 +291,16 @@ def _pair(option: str, text: str) -> tuple[str, str]:
 
 
 @contextmanager
-def _opened(settings: Settings, source: SourceSpec, given: str | None) -> "Iterator[Connection]":
+def _opened(settings: Settings, source: SourceSpec, given: str | None) -> "Iterator[Extractor]":
+    from ingest.onboarding.extractor import Extractor
     from ingest.postgres.connection import Connection
 
     if given is not None:
         with Connection(given) as connection:
-            yield connection
+            yield Extractor(connection)
         return
     with source_dsn(settings, source.dsn_env) as dsn, Connection(dsn) as connection:
-        yield connection
+        yield Extractor(connection)
 
 
 def _ask(proposals: "Sequence[Proposal]") -> dict[str, str]:
@@ -387,9 +388,6 @@ def _close(
 
 def _check(settings: Settings, source: SourceSpec) -> list[dict[str, Any]]:
     """Each table of a source: its guarantee, or what is in its way."""
-    from ingest.postgres.catalog import read_table
-    from ingest.postgres.watermark import guarantee, read_server_bound
-
     found: list[dict[str, Any]] = []
 
     def note(
@@ -403,11 +401,10 @@ def _check(settings: Settings, source: SourceSpec) -> list[dict[str, Any]]:
             note(spec, problem=absence)
         return found
     try:
-        with _opened(settings, source, None) as connection:
-            server = read_server_bound(connection)
+        with _opened(settings, source, None) as extractor:
             for spec in source.tables:
                 try:
-                    note(spec, guarantee(read_table(connection, spec), server))
+                    note(spec, extractor.judge(spec).guarantee)
                 except LakeError as error:
                     note(spec, problem=error)
     except LakeError as error:

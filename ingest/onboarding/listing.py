@@ -77,9 +77,8 @@ def entry(spec: TableSpec, schema: str | None) -> str:
         "lookback": spec.lookback.text,
         "null_cursor": spec.null_cursor,
         "deletes": spec.deletes,
+        "clock": spec.clock,
     }
-    if spec.clock != "database":
-        fields["clock"] = spec.clock
     return _lines(fields)
 
 

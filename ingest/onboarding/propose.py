@@ -9,12 +9,11 @@ from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from ingest.onboarding.cursor import CursorChoice, choose_cursor
+from ingest.onboarding.extractor import Extractor
 from ingest.onboarding.inspect import KINDS, CatalogColumn, Relation, read_relations
 from ingest.onboarding.names import plain, unique
-from ingest.postgres.catalog import SourceTable, read_table
-from ingest.postgres.connection import Connection
+from ingest.postgres.catalog import SourceTable
 from ingest.postgres.report import SourceError
-from ingest.postgres.watermark import ServerBound, guarantee, read_server_bound
 from ingest.sources import SourceSpec, TableSpec, as_identifier, parse_lookback
 from lakehouse.errors import LakeError
 
@@ -75,7 +74,7 @@ class Survey:
 
 
 def survey(
-    connection: Connection,
+    extractor: Extractor,
     source: SourceSpec,
     schemas: Collection[str],
     tables: Collection[str],
@@ -84,7 +83,7 @@ def survey(
     """Look at a database and propose how its tables are extracted.
 
     Args:
-        connection: To the database.
+        extractor: Connected to the database.
         source: What is listed of it.
         schemas: Only these; else all but PostgreSQL's own.
         tables: Only these tables and views; else all tables.
@@ -93,8 +92,7 @@ def survey(
     Raises:
         LakeError: A table or schema is not there, or the database cannot be read.
     """
-    server = read_server_bound(connection)
-    relations = read_relations(connection, schemas)
+    relations = read_relations(extractor.connection, schemas)
     if missing := set(schemas) - {relation.schema for relation in relations}:
         raise LakeError(
             f"the database has no table in schema {', '.join(sorted(missing))}",
@@ -104,7 +102,7 @@ def survey(
     listed = {(spec.schema, spec.relation) for spec in source.tables}
     names = table_names(chosen, {(t.schema, t.relation): t.name for t in source.tables})
     proposals = [
-        _checked(connection, server, _propose(relation, name, source, answers))
+        _checked(extractor, _propose(relation, name, source, answers))
         for relation, name in zip(chosen, names, strict=True)
         if (relation.schema, relation.name) not in listed
     ]
@@ -210,17 +208,17 @@ def _propose(relation: Relation, name: str, source: SourceSpec, answers: Answers
     return Proposal(relation=relation, name=name, spec=spec, notes=notes)
 
 
-def _checked(connection: Connection, server: ServerBound, proposal: Proposal) -> Proposal:
+def _checked(extractor: Extractor, proposal: Proposal) -> Proposal:
     """The proposal with what the extractor says about it."""
     relation, spec = proposal.relation, proposal.spec
     if spec is None:
         return proposal
     try:
-        table = read_table(connection, spec)
+        found = extractor.judge(spec)
     except SourceError as error:
         return Proposal(relation=relation, name=proposal.name, reason=str(error).rstrip("."))
-    notes = (*_notes(relation, spec, table), *proposal.notes)
-    return replace(proposal, guarantee=guarantee(table, server), notes=notes)
+    notes = (*_notes(relation, spec, found.table), *proposal.notes)
+    return replace(proposal, guarantee=found.guarantee, notes=notes)
 
 
 def _obstacle(
@@ -273,7 +271,7 @@ def _notes(relation: Relation, spec: TableSpec, table: SourceTable) -> Iterable[
     if spec.clock == "application":
         yield (
             "no trigger keeps the cursor, so every statement must set it; if all take the"
-            " database's now(), delete `clock: application`"
+            " database's now(), write `clock: database`"
         )
     if not table.cursor_indexed:
         yield "no index begins with the cursor: every run reads the whole table"

@@ -14,6 +14,7 @@ import yaml
 
 from ingest.onboarding import dbt_text
 from ingest.onboarding.dbt_text import ColumnText, TableText
+from ingest.onboarding.extractor import Extractor
 from ingest.onboarding.inspect import Relation, read_relations
 from ingest.onboarding.names import column_names
 from ingest.onboarding.yaml_text import (
@@ -24,8 +25,7 @@ from ingest.onboarding.yaml_text import (
     read_text,
     replace_item,
 )
-from ingest.postgres.catalog import SourceTable, read_table
-from ingest.postgres.connection import Connection
+from ingest.postgres.catalog import SourceTable
 from ingest.sources import SourceSpec, TableSpec
 from lakehouse.files import write_text_atomically
 from lakehouse.settings import Settings
@@ -60,12 +60,12 @@ class Written:
 
 
 def read_tables(
-    connection: Connection, source: SourceSpec, chosen: Sequence[TableSpec]
+    extractor: Extractor, source: SourceSpec, chosen: Sequence[TableSpec]
 ) -> list[TableText]:
     """What the catalogue says about listed tables.
 
     Args:
-        connection: To their database.
+        extractor: Connected to their database.
         source: The source; foreign keys to its other tables become tests.
         chosen: The tables to describe.
 
@@ -73,7 +73,7 @@ def read_tables(
         SourceError: A table cannot be extracted as it is listed.
     """
     schemas = {spec.schema for spec in source.tables}
-    relations = {(r.schema, r.name): r for r in read_relations(connection, schemas)}
+    relations = {(r.schema, r.name): r for r in read_relations(extractor.connection, schemas)}
     names = {
         place: column_names(column.name for column in relation.columns)
         for place, relation in relations.items()
@@ -81,7 +81,7 @@ def read_tables(
     models = {(spec.schema, spec.relation): spec.name for spec in source.tables}
     found = []
     for spec in chosen:
-        table = read_table(connection, spec)
+        table = extractor.judge(spec).table
         relation = relations[spec.schema, spec.relation]
         found.append(_table(spec, table, relation, names, models))
     return found
