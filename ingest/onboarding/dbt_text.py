@@ -211,13 +211,13 @@ def base_sql(table: TableText) -> str:
 
 def staging_sql(table: TableText) -> str:
     """The staging model; incremental where the table is large."""
-    base = f"select * from {{{{ ref('{table.base}') }}}}"
+    base = _ref("select * from ", table.base)
     head = where = ""
     if (table.rows or 0) >= _LARGE:
         head = (
             "{{ config(materialized='incremental', unique_key='_record_key') }}\n\n"
             "{% call affected_keys() %}\n"
-            f"    select _record_key from {{{{ ref('{table.base}') }}}}\n"
+            f"    {_ref('select _record_key from ', table.base)}\n"
             "    where {{ is_new_commit() }}\n"
             "{% endcall %}\n\n"
         )
@@ -247,7 +247,7 @@ def quarantine_sql(table: TableText) -> str:
         "-- Passes on all columns, whatever there are.\n"
         "-- noqa: disable=AM04\n"
         "with\n\n"
-        f"staged as (\n\n    select * from {{{{ ref('{table.staging}') }}}}\n"
+        f"staged as (\n\n    {_ref('select * from ', table.staging)}\n"
         "    where broken_rules <> ''\n\n),\n\n"
         f"quarantined as (\n\n    select\n        staged.*,\n        {version}\n"
         "    from staged\n\n)\n\n"
@@ -358,15 +358,23 @@ def _group(table: TableText, column: ColumnText) -> str:
 
 
 def _call(before: str, macro: str, table: TableText, after: str, depth: int = 4) -> str:
-    """A call of a macro with source and table, in several lines if one is too long."""
-    one_line = f"{before}{{{{ {macro}('{table.source}', '{table.name}') }}}}{after}"
+    """A call of a macro with source and table."""
+    return _wrapped(before, macro, [table.source, table.name], after, depth)
+
+
+def _ref(before: str, model: str) -> str:
+    return _wrapped(before, "ref", [model], "", 4)
+
+
+def _wrapped(before: str, macro: str, arguments: Sequence[str], after: str, depth: int) -> str:
+    """A call in one line, or in several if that is too long."""
+    quoted = [f"'{argument}'" for argument in arguments]
+    one_line = f"{before}{{{{ {macro}({', '.join(quoted)}) }}}}{after}"
     if len(one_line) + depth < _WIDTH:
         return one_line
     space = " " * depth
-    return (
-        f"{before}{{{{ {macro}(\n{space}    '{table.source}',\n{space}    '{table.name}'\n{space})"
-        f" }}}}{after}"
-    )
+    lines = f",\n{space}    ".join(quoted)
+    return f"{before}{{{{ {macro}(\n{space}    {lines}\n{space}) }}}}{after}"
 
 
 def _prose(text: str, depth: int = 0) -> str:

@@ -77,11 +77,11 @@ def _keywords() -> frozenset[str]:
         rows = engine.execute(
             "select keyword_name from duckdb_keywords() where keyword_category <> 'unreserved'"
         ).fetchall()
-    # Names that mean something else where a value can stand, here or on Spark.
-    return frozenset(name for (name,) in rows) | _VALUES
+    return frozenset(name for (name,) in rows) | _MISREAD
 
 
-_VALUES = frozenset({
+# Values that need no parentheses, here or on Spark; and what sqlfluff takes for a clause.
+_MISREAD = frozenset({
     "current_date", "current_time", "current_timestamp", "current_user", "localtime",
-    "localtimestamp", "rowid", "session_user", "user",
+    "localtimestamp", "rowid", "session_user", "user", "connect", "grant",
 })  # fmt: skip
