@@ -157,11 +157,7 @@ def _columns(connection: Connection, spec: TableSpec, oid: int) -> tuple[Column,
         """
     )
     _refuse_unreadable(spec, found)
-    if reserved := {f.name for f in META_FIELDS} & {row["name"] for row in found}:
-        raise SourceError(
-            f"{spec.schema}.{spec.name} has a column {min(reserved)}, a name that raw files use",
-            "rename it at the source, or extract a view that renames it",
-        )
+    _refuse_names(spec, [row["name"] for row in found])
     return tuple(
         Column(
             name=row["name"],
@@ -172,6 +168,24 @@ def _columns(connection: Connection, spec: TableSpec, oid: int) -> tuple[Column,
         )
         for row in found
     )
+
+
+def _refuse_names(spec: TableSpec, columns: Sequence[str]) -> None:
+    """DuckDB does not tell names apart that differ only in case; no column may hide another."""
+    taken = {field.name: "" for field in META_FIELDS}
+    for name in columns:
+        other = taken.setdefault(name.lower(), name)
+        if other == name:
+            continue
+        what = (
+            f"columns {other} and {name}, which differ only in case"
+            if other
+            else f"a column {name}, a name that raw files use"
+        )
+        raise SourceError(
+            f"{spec.schema}.{spec.name} has {what}",
+            "rename it at the source, or extract a view that renames it",
+        )
 
 
 def _refuse_unreadable(spec: TableSpec, columns: Sequence[Row]) -> None:

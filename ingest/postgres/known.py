@@ -21,7 +21,7 @@ from ingest.postgres.catalog import SourceTable
 from ingest.postgres.plan import Plan
 from ingest.postgres.read import UPSERT, Part
 from ingest.postgres.state import Checkpoint, reaches
-from ingest.postgres.types import identifier, literal, names
+from ingest.postgres.types import identifier, literal
 from lakehouse.errors import LakeError
 from lakehouse.raw import CommitInfo, RawTable
 from lakehouse.raw.verify import verify_commit
@@ -33,7 +33,14 @@ MOST_BLOCKS = 16
 """A run that reads more than so many blocks is not idle; its blocks are not remembered."""
 
 _ENGINE: dict[str, Any] = {"threads": 2, "memory_limit": "512MB", "preserve_insertion_order": False}
-_PLACE = "_place"
+
+# Inside the engine columns are called by number: a name of the source could be one of ours, or be
+# equal to another one but for case, which DuckDB does not tell apart.
+
+
+def numbered(columns: Iterable[object]) -> list[str]:
+    """What so many columns of a source are called inside the engine."""
+    return [f"c{number}" for number, _ in enumerate(columns)]
 
 
 class History:
@@ -91,9 +98,10 @@ class History:
         return {hash_: self._schemas[hash_] for hash_ in newest}
 
     def scan(self, files: Sequence[Path], columns: Sequence[str]) -> str:
-        """SQL that reads columns of commits; a column that a commit does not have yet is NULL.
+        """SQL that reads columns of commits, named by ``numbered``, beside ``op`` and ``batch``.
 
-        Commits are grouped by their schema, so that nothing is left to guessing by name or type.
+        A column that a commit does not have is NULL. Commits are grouped by their schema, so that
+        nothing is left to guessing by name or type.
         """
         infos, schemas = self.infos(), self.schemas()
         groups: dict[str, list[Path]] = {}
@@ -103,15 +111,15 @@ class History:
         for hash_, paths in groups.items():
             present = set(schemas[hash_].names)
             chosen = ", ".join(
-                identifier(name) if name in present else f"null as {identifier(name)}"
-                for name in columns
+                f"{identifier(name) if name in present else 'null'} as {number}"
+                for name, number in zip(columns, numbered(columns), strict=True)
             )
             listed = ", ".join(literal(str(path)) for path in paths)
             parts.append(
-                f"select {chosen}, _op, _batch_id "
+                f"select {chosen}, _op as op, _batch_id as batch "
                 f"from read_parquet([{listed}], hive_partitioning = false)"
             )
-        return " union all by name ".join(parts)
+        return " union all ".join(parts)
 
     @contextmanager
     def asked(self, files: Iterable[Path]) -> Iterator["duckdb.DuckDBPyConnection"]:
@@ -197,7 +205,8 @@ def _files_of(plan: Plan, part: Part, history: History) -> list[Path]:
         if part.without_cursor:
             can = bool(info.details.get("null_cursors", 1))
         else:
-            can = part.start is None or reaches(info.cursor_max, part.start)
+            start = part.start if part.in_order else None
+            can = start is None or reaches(info.cursor_max, start)
         if can:
             return list(infos)[place:]
     return []
@@ -207,28 +216,27 @@ def _keep_new(rows: pa.Table, files: Sequence[Path], history: History) -> pa.Tab
     """The rows whose latest version in these commits is another one."""
     if not files:
         return rows
-    values = [column.name for column in history.table.columns] + ["_unrepresentable"]
-    same = " and ".join(
-        f"incoming.{identifier(name)} is not distinct from latest.{identifier(name)}"
-        for name in values
-    )
-    key = names(history.table.key_names)
-    incoming = rows.append_column(_PLACE, pa.array(np.arange(rows.num_rows)))
+    values = [*(column.name for column in history.table.columns), "_unrepresentable"]
+    numbers = numbered(values)
+    same = " and ".join(f"incoming.{c} is not distinct from latest.{c}" for c in numbers)
+    key = ", ".join(numbers[values.index(name)] for name in history.table.key_names)
+    incoming = rows.select(values).rename_columns(numbers)
+    incoming = incoming.append_column("place", pa.array(np.arange(rows.num_rows)))
     with history.asked(files) as engine:
         engine.register("incoming", incoming)
         places: Any = engine.sql(
             f"""
             with known as (
-                select {names(values)}, _op, _batch_id from incoming where false
-                union all by name {history.scan(files, values)}
+                select {", ".join(numbers)}, '' as op, '' as batch from incoming where false
+                union all {history.scan(files, values)}
             ),
             latest as (
                 select * from known semi join incoming using ({key})
-                qualify row_number() over (partition by {key} order by _batch_id desc) = 1
+                qualify row_number() over (partition by {key} order by batch desc) = 1
             )
-            select {_PLACE} from incoming
-            anti join latest on latest._op = {literal(UPSERT)} and {same}
-            order by {_PLACE}
+            select place from incoming
+            anti join latest on latest.op = {literal(UPSERT)} and {same}
+            order by place
             """
         ).to_arrow_table()
         engine.unregister("incoming")

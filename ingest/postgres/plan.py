@@ -4,7 +4,7 @@ Everything here is decided from what is known already: the table as it is, where
 bounds of the snapshot. Here does not belong asking the database or raw, or writing anything.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -120,6 +120,18 @@ def plan_everything(plan: Plan, state: TableState) -> Plan:
     return replace(plan, parts=parts, is_full=True, landed=frozenset(state.batch_ids))
 
 
+def plan_rows(plan: Plan, state: TableState, conditions: Iterable[str]) -> Plan:
+    """Another pass of the same run, over some rows.
+
+    Args:
+        plan: The pass before.
+        state: Where the table stands after it.
+        conditions: SQL; each holds for some of them.
+    """
+    parts = tuple(Part(only=condition) for condition in conditions)
+    return replace(plan, parts=parts, is_full=False, landed=frozenset(state.batch_ids))
+
+
 def rows_footer(plan: Plan, state: TableState, part: Part, chunk: Chunk, rows: int) -> Footer:
     """What the commit of a chunk says.
 
@@ -130,10 +142,10 @@ def rows_footer(plan: Plan, state: TableState, part: Part, chunk: Chunk, rows: i
         chunk: Its chunk, read to the end.
         rows: How many rows of it are new.
     """
-    nulls = rows if part.without_cursor else 0
+    nulls = 0 if part.in_order else rows
     details = {**_details(plan), "null_cursors": nulls, "rows_read": chunk.rows_read}
     if chunk.end is None:
-        is_first = state.watermark is None and not part.without_cursor
+        is_first = state.watermark is None and part.in_order
         kind = "snapshot" if is_first else "incremental"
         return Footer(
             kind=kind, watermark=plan.bounds.watermark, resume_position=None, details=details

@@ -158,6 +158,9 @@ class Checkpoint:
         resume_position: As in ``TableState``.
         commits: How many there are.
         live_rows: Keys whose latest version is no tombstone; None if nobody counted.
+        key_mark: ``deletes.key_mark`` of the source's keys when they were found equal to raw's;
+            None if nobody looked since raw changed.
+        without_cursor: Rows whose latest version has no cursor; None if nobody counted.
         source_identity: The table that was last read to the end; see ``SourceTable.identity``.
         landed_blocks: Fingerprints of the blocks of rows that the run before found landed.
     """
@@ -167,6 +170,8 @@ class Checkpoint:
     resume_position: dict[str, str] | None
     commits: int
     live_rows: int | None
+    key_mark: str | None
+    without_cursor: int | None
     source_identity: str
     landed_blocks: tuple[str, ...] = ()
 

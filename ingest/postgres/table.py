@@ -12,12 +12,15 @@ from ingest.postgres.catalog import read_table
 from ingest.postgres.commit import as_tombstones, commit, staged
 from ingest.postgres.connection import Connection
 from ingest.postgres.deletes import (
-    LiveRows,
+    KeyDifference,
     compare_keys,
-    count_live,
     gone_keys,
+    key_mark,
+    missing_keys,
+    refuse_missing,
     refuse_too_many,
 )
+from ingest.postgres.filled import rows_without_cursor
 from ingest.postgres.known import History, KnownBlocks, without_landed
 from ingest.postgres.plan import (
     Plan,
@@ -25,11 +28,12 @@ from ingest.postgres.plan import (
     is_remade,
     make_plan,
     plan_everything,
+    plan_rows,
     rows_footer,
     tombstones_footer,
     warnings,
 )
-from ingest.postgres.read import Chunk, Part, reading
+from ingest.postgres.read import Chunk, Part, key_conditions, reading
 from ingest.postgres.report import ExtractReport
 from ingest.postgres.state import (
     Checkpoint,
@@ -44,6 +48,8 @@ from ingest.sources import TableSpec
 from lakehouse.progress import progress
 from lakehouse.raw import CommitInfo, RawTable, remove_orphans
 from lakehouse.settings import Settings
+
+_MOST_BY_KEY = 20_000  # more rows than this are found faster by reading all
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,24 +109,16 @@ def extract_table(
 
         state = _land_rows(connection, history, plan, state, report)
 
-        live = _live_rows(plan, state, checkpoint, report)
+        without_cursor = 0
+        if table.cursor.nullable and spec.null_cursor == "include":
+            state, without_cursor = _land_filled(
+                connection, history, plan, state, checkpoint, report
+            )
+        difference = None
         if spec.deletes == "reconcile":
-            difference = compare_keys(connection, history, live)
-            if difference.missing:
-                report.warn(
-                    [
-                        f"{difference.missing:,} rows of the source were not in raw, their "
-                        f"{spec.cursor} being older than what is read: landed by a full read"
-                    ]
-                )
-                again = plan_everything(plan, state)
-                state = _land_rows(connection, history, again, state, report)
-                difference = compare_keys(connection, history, difference.live)
-            if difference.gone:
-                if not options.allow_deletes:
-                    refuse_too_many(table, difference)
-                state = _land_tombstones(history, plan, state, report)
-            live = count_live(history, difference.live)
+            state, difference = _land_key_differences(
+                connection, history, plan, state, checkpoint, options, report
+            )
 
         write_checkpoint(
             path,
@@ -129,11 +127,81 @@ def extract_table(
                 watermark=state.watermark,
                 resume_position=state.resume_position,
                 commits=len(state.batch_ids),
-                live_rows=live.count if spec.deletes == "reconcile" else None,
+                live_rows=difference.live if difference else None,
+                key_mark=difference.mark if difference else None,
+                without_cursor=without_cursor,
                 source_identity=table.identity,
                 landed_blocks=known.landed(),
             ),
         )
+
+
+def _land_filled(
+    connection: Connection,
+    history: History,
+    plan: Plan,
+    state: TableState,
+    checkpoint: Checkpoint | None,
+    report: ExtractReport,
+) -> tuple[TableState, int]:
+    """Land the rows that had no cursor and have one now.
+
+    Returns:
+        Where the table stands, and how many rows in raw have no cursor.
+    """
+    if checkpoint and checkpoint.without_cursor is not None and state.digest == checkpoint.digest:
+        count = checkpoint.without_cursor
+        if count == plan.bounds.nulls:
+            return state, count
+    keys = rows_without_cursor(history)
+    if keys.num_rows == plan.bounds.nulls:
+        return state, keys.num_rows
+    again = plan_rows(plan, state, key_conditions(plan.table, keys))
+    landed = _land_rows(connection, history, again, state, report)
+    return landed, keys.num_rows if landed is state else rows_without_cursor(history).num_rows
+
+
+def _land_key_differences(
+    connection: Connection,
+    history: History,
+    plan: Plan,
+    state: TableState,
+    checkpoint: Checkpoint | None,
+    options: Options,
+    report: ExtractReport,
+) -> tuple[TableState, KeyDifference]:
+    """Land rows that are not live in raw, and tombstones for those that are gone.
+
+    Returns:
+        Where the table stands, and the keys, now equal.
+    """
+    table = plan.table
+    mark = key_mark(connection, table)
+    if checkpoint and (checkpoint.digest, checkpoint.key_mark) == (state.digest, mark):
+        live = checkpoint.live_rows or 0
+        return state, KeyDifference(live=live, in_source=live, mark=mark)
+    difference = compare_keys(connection, history, mark)
+    if difference.missing:
+        report.warn(
+            [
+                f"{difference.missing:,} rows of the source were not in raw, their "
+                f"{table.spec.cursor} being older than what is read: landed by their keys"
+            ]
+        )
+        conditions = key_conditions(table, missing_keys(history))
+        again = (
+            plan_rows(plan, state, conditions)
+            if difference.missing <= _MOST_BY_KEY
+            else plan_everything(plan, state)
+        )
+        state = _land_rows(connection, history, again, state, report)
+        difference = compare_keys(connection, history, mark)
+        refuse_missing(table, difference)
+    if difference.gone:
+        if not options.allow_deletes:
+            refuse_too_many(table, difference)
+        state = _land_tombstones(history, plan, state, report)
+    return state, replace(difference, live=difference.live - difference.gone, gone=0)
 
 
 def _land_rows(
@@ -174,8 +242,7 @@ def land_chunk(
     """
     with reading(connection, plan.table, part, plan.read_at) as chunk:
         new = without_landed(chunk.blocks(), plan, part, history)
-        in_order = not part.without_cursor
-        with staged(history.raw, plan, state, new, in_cursor_order=in_order) as file:
+        with staged(history.raw, plan, state, new, in_cursor_order=part.in_order) as file:
             if file is None:
                 return chunk, None
             footer = rows_footer(plan, state, part, chunk, file.writer.rows)
@@ -193,15 +260,3 @@ def _land_tombstones(
         info = commit(file, plan, state, tombstones_footer(plan))
     report.add(info)
     return state.after(info)
-
-
-def _live_rows(
-    plan: Plan, state: TableState, checkpoint: Checkpoint | None, report: ExtractReport
-) -> LiveRows:
-    """How many keys are live, as far as it is known without counting."""
-    if not plan.landed and not plan.is_full:
-        # All from one snapshot, in which a key is unique.
-        return LiveRows(report.upserts, frozenset(state.batch_ids))
-    if checkpoint is not None and checkpoint.live_rows is not None:
-        return LiveRows(checkpoint.live_rows, plan.landed)
-    return LiveRows()

@@ -210,6 +210,29 @@ def test_a_row_whose_cursor_becomes_null_again_is_landed(source: Source) -> None
     assert source.current("updated_at") == [(None,)]
 
 
+@pytest.mark.parametrize("deletes", ["reconcile", "ignore"])
+def test_a_cursor_filled_with_an_old_time_lands_the_row_again(source: Source, deletes: str) -> None:
+    source.specs = [spec(deletes=deletes)]
+    source.execute("insert into shop.events select g, 'x', null from generate_series(1, 5) g")
+    source.extract()
+    # The count of rows without a cursor stays as it was.
+    source.execute(
+        "update shop.events set updated_at = '2020-01-01', label = 'filled' where id = 2",
+        "insert into shop.events values (6, 'x', null)",
+    )
+    assert source.extract().upserts == 2
+    assert source.current("label", key="id")[1] == ("filled",)
+    assert source.extract().rows == 0
+    source.execute("update shop.events set updated_at = 'infinity', label = 'odd' where id = 3")
+    assert source.extract().upserts == 1
+    for path in source.settings.state_dir.glob("checkpoints/*"):
+        path.unlink()
+    assert source.extract().rows == 0
+    assert source.current("id, label") == source.query(
+        "select id, label from shop.events order by id"
+    )
+
+
 def test_rows_without_a_cursor_can_be_an_error(source: Source) -> None:
     source.specs = [spec(null_cursor="raise")]
     source.execute("insert into shop.events values (1, 'x', null), (2, 'x', now())")
