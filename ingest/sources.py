@@ -67,7 +67,8 @@ class TableSpec:
         lookback: How far below the watermark every run reads again.
         null_cursor: What to do with rows whose cursor is NULL.
         deletes: Whether keys that disappeared become tombstones.
-        clock: Who sets the cursor; an application's clock allows no exact watermark.
+        clock: Who sets the cursor; only the database's clock allows an exact watermark. None means
+            that nobody has said.
         max_delete_share: Largest share of the live rows that one run may tombstone, 0 to 1.
     """
 
@@ -79,7 +80,7 @@ class TableSpec:
     lookback: Lookback
     null_cursor: NullCursor = "include"
     deletes: Deletes = "reconcile"
-    clock: Clock = "database"
+    clock: Clock | None = None
     max_delete_share: float = _DEFAULT_DELETE_SHARE
 
     @property

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from ingest.postgres.connection import Connection, Row
+from ingest.postgres.identity import Relation
 from ingest.postgres.report import SourceError
 from ingest.postgres.types import ColumnType, column_type, identifier, literal
 from ingest.sources import TableSpec
@@ -53,8 +54,8 @@ class SourceTable:
         cursor_indexed: Whether an index begins with the cursor; without one every run scans.
         rows_estimate: The planner's idea of how many rows there are; None before the first ANALYZE.
         schema: The Arrow schema of its raw files.
-        identity: Changes when the table is dropped and made again, truncated or rewritten: its rows
-            may then be others although their cursors are old.
+        relations: Those that hold its rows, itself first.
+        is_key_unique: Whether an index makes its key unique, in one relation.
     """
 
     spec: TableSpec
@@ -64,7 +65,8 @@ class SourceTable:
     cursor_indexed: bool
     rows_estimate: int | None
     schema: pa.Schema
-    identity: str
+    relations: tuple[Relation, ...]
+    is_key_unique: bool
 
     @property
     def sql_name(self) -> str:
@@ -87,8 +89,15 @@ class SourceTable:
         return {column.name: column.pg_type for column in self.columns}
 
 
-def read_table(connection: Connection, spec: TableSpec) -> SourceTable:
+def read_table(
+    connection: Connection, spec: TableSpec, relations: tuple[Relation, ...]
+) -> SourceTable:
     """Look a table up and check that it can be extracted as declared.
+
+    Args:
+        connection: In the snapshot.
+        spec: What is declared.
+        relations: Those that hold its rows, as they were just before the snapshot.
 
     Raises:
         SourceError: It is missing, may not be read, or has no usable key or cursor.
@@ -96,7 +105,7 @@ def read_table(connection: Connection, spec: TableSpec) -> SourceTable:
     relation = _relation(connection, spec)
     columns = _columns(connection, spec, relation["oid"])
     by_name = {column.name: column for column in columns}
-    key_names = _key(connection, spec, relation, by_name)
+    key_names, is_unique = _key(connection, spec, relation, by_name)
     return SourceTable(
         spec=spec,
         columns=columns,
@@ -105,7 +114,8 @@ def read_table(connection: Connection, spec: TableSpec) -> SourceTable:
         cursor_indexed=_is_indexed(connection, spec, relation["oid"]),
         rows_estimate=relation["estimate"] if relation["estimate"] > 0 else None,
         schema=raw_schema(pa.schema([(column.name, column.type.arrow) for column in columns])),
-        identity=relation["identity"],
+        relations=relations,
+        is_key_unique=is_unique and (relation["kind"] != "r" or len(relations) == 1),
     )
 
 
@@ -115,9 +125,7 @@ def _relation(connection: Connection, spec: TableSpec) -> Row:
         select c.oid::bigint as oid, c.relkind::text as kind,
             (case when c.relkind = 'p' then -1 else c.reltuples end)::bigint as estimate,
             has_schema_privilege(n.oid, 'USAGE') as usable,
-            current_user::text as role,
-            format('%s/%s/%s', (select oid from pg_database where datname = current_database()),
-                c.oid, coalesce(pg_relation_filenode(c.oid), 0)) as identity
+            current_user::text as role
         from pg_class c join pg_namespace n on n.oid = c.relnamespace
         where n.nspname = {literal(spec.schema)} and c.relname = {literal(spec.name)}
             and c.relkind in ('r', 'p', 'v', 'm', 'f')
@@ -202,7 +210,8 @@ def _refuse_unreadable(spec: TableSpec, columns: Sequence[Row]) -> None:
 
 def _key(
     connection: Connection, spec: TableSpec, relation: Row, columns: dict[str, Column]
-) -> tuple[str, ...]:
+) -> tuple[tuple[str, ...], bool]:
+    """The key, and whether an index makes it unique."""
     unique = connection.rows(
         f"""
         select array_to_string(array(
@@ -223,17 +232,18 @@ def _key(
                 f"{spec.schema}.{spec.name} has no primary key",
                 f"add one at the source, or declare `primary_key` of {spec.name} in sources.yml",
             )
-        return keys[0]
+        return keys[0], True
     if missing := [name for name in spec.primary_key if name not in columns]:
         raise _no_column(spec, "primary_key", missing[0], columns)
-    # A view or a foreign table has no indexes; there the declaration is all there is.
-    if relation["kind"] in ("r", "p") and set(spec.primary_key) not in map(set, keys):
+    is_unique = set(spec.primary_key) in map(set, keys)
+    # A view or a foreign table has no indexes: its rows are counted instead.
+    if relation["kind"] in ("r", "p") and not is_unique:
         declared = ", ".join(spec.primary_key)
         raise SourceError(
             f"nothing makes ({declared}) unique in {spec.schema}.{spec.name}",
             f"add a primary key or a unique index on ({declared}) at the source",
         )
-    return spec.primary_key
+    return spec.primary_key, is_unique
 
 
 def _cursor(spec: TableSpec, columns: dict[str, Column]) -> Column:

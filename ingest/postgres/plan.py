@@ -12,15 +12,10 @@ from typing import Any
 import pyarrow as pa
 
 from ingest.postgres.catalog import SourceTable
+from ingest.postgres.identity import Change, SourceMark
 from ingest.postgres.read import Chunk, Part
 from ingest.postgres.report import SourceError
-from ingest.postgres.state import (
-    LOAD_WATERMARK,
-    SOURCE_IDENTITY,
-    Checkpoint,
-    Position,
-    TableState,
-)
+from ingest.postgres.state import LOAD_WATERMARK, SOURCE, Position, TableState
 from ingest.postgres.watermark import ReadBounds, ServerBound
 from lakehouse.raw import META_FIELDS
 
@@ -36,6 +31,7 @@ class Plan:
         is_full: Whether all rows are read, whatever is landed.
         landed: The commits in which a row may be already: those before this pass.
         read_at: When the rows were seen (UTC): the clock of the snapshot.
+        mark: What is read.
     """
 
     table: SourceTable
@@ -44,6 +40,7 @@ class Plan:
     is_full: bool
     landed: frozenset[str]
     read_at: datetime
+    mark: SourceMark
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,10 +64,11 @@ def make_plan(
     table: SourceTable,
     state: TableState,
     bounds: ReadBounds,
-    read_at: datetime,
+    server: ServerBound,
     chunk_rows: int,
     *,
     full: bool,
+    anew: frozenset[str] = frozenset(),
 ) -> Plan:
     """Decide what is read.
 
@@ -78,9 +76,10 @@ def make_plan(
         table: The table as it is now.
         state: Where it stands.
         bounds: What holds for the snapshot.
-        read_at: The snapshot's clock.
+        server: What the server said before the snapshot.
         chunk_rows: Most rows in one commit of a read that has more.
         full: Read everything.
+        anew: OIDs of the partitions that are read whatever the cursor.
 
     Raises:
         SourceError: Rows have no cursor, which is declared to be an error.
@@ -94,19 +93,27 @@ def make_plan(
     start: str | Position | None = None if full else bounds.lower
     if not full and bounds.after_position and (at := state.resume_position):
         start = Position(at[table.cursor.name], tuple(at[name] for name in table.key_names))
-    parts = [Part(start=start, limit=chunk_rows)]
+    # First, so that no commit says that all is read before they are.
+    parts = [Part(only=f"src.tableoid in ({', '.join(sorted(anew))})")] if anew else []
+    parts.append(Part(start=start, limit=chunk_rows))
     if bounds.nulls and spec.null_cursor == "include":
         parts.append(Part(without_cursor=True))
     # Readers order versions by this time: it must not go back when the server's clock does.
-    earliest = state.last.extracted_at if state.last else read_at
+    earliest = state.last.extracted_at if state.last else server.read_at
     return Plan(
         table=table,
         bounds=bounds,
         parts=tuple(parts),
         is_full=full,
         landed=frozenset(state.batch_ids),
-        read_at=max(read_at, earliest),
+        read_at=max(server.read_at, earliest),
+        mark=mark_of(table, server),
     )
+
+
+def mark_of(table: SourceTable, server: ServerBound) -> SourceMark:
+    """What is read of a table in this snapshot."""
+    return replace(server.mark, relations={r.oid: r.file for r in table.relations})
 
 
 def plan_everything(plan: Plan, state: TableState) -> Plan:
@@ -116,7 +123,7 @@ def plan_everything(plan: Plan, state: TableState) -> Plan:
         plan: The pass before.
         state: Where the table stands after it.
     """
-    parts = tuple(replace(part, start=None) for part in plan.parts)
+    parts = tuple(replace(part, start=None) for part in plan.parts if part.only is None)
     return replace(plan, parts=parts, is_full=True, landed=frozenset(state.batch_ids))
 
 
@@ -144,6 +151,18 @@ def rows_footer(plan: Plan, state: TableState, part: Part, chunk: Chunk, rows: i
     """
     nulls = 0 if part.in_order else rows
     details = {**_details(plan), "null_cursors": nulls, "rows_read": chunk.rows_read}
+    kept = {
+        LOAD_WATERMARK: state.load_watermark,
+        SOURCE: state.source.to_dict() if state.source else None,
+    }
+    if part.only is not None:
+        # Some rows beside the watermark say nothing about the others: all stays as it was.
+        return Footer(
+            kind="incremental",
+            watermark=state.watermark,
+            resume_position=state.resume_position,
+            details={**details, **kept},
+        )
     if chunk.end is None:
         is_first = state.watermark is None and part.in_order
         kind = "snapshot" if is_first else "incremental"
@@ -151,8 +170,7 @@ def rows_footer(plan: Plan, state: TableState, part: Part, chunk: Chunk, rows: i
             kind=kind, watermark=plan.bounds.watermark, resume_position=None, details=details
         )
     if plan.is_full and state.watermark is not None:
-        # A full read beside the watermark proves nothing before its end: all stays as it was.
-        kept = {LOAD_WATERMARK: state.load_watermark, SOURCE_IDENTITY: state.source_identity}
+        # A full read beside the watermark proves nothing before its end.
         return Footer(
             kind="chunk",
             watermark=state.watermark,
@@ -178,19 +196,40 @@ def tombstones_footer(plan: Plan) -> Footer:
     )
 
 
-def is_remade(table: SourceTable, state: TableState, checkpoint: Checkpoint | None) -> bool:
-    """Whether the table was made again since the last run: old cursors prove nothing then."""
-    before = checkpoint.source_identity if checkpoint else state.source_identity
-    return before not in (None, table.identity)
+def read_anew(table: SourceTable, change: Change) -> tuple[bool, frozenset[str]]:
+    """What has to be read whatever its cursor, because what was read before proves nothing.
+
+    Returns:
+        Whether that is everything; else the OIDs of the partitions.
+    """
+    touched = change.added | change.rewritten
+    holding = frozenset(r.oid for r in table.relations if r.kind != "p")
+    if change.broken or (touched and holding <= touched):
+        return True, frozenset()
+    return False, touched & holding
 
 
-def warnings(plan: Plan, state: TableState, server: ServerBound, *, remade: bool) -> Iterator[str]:
+def warnings(
+    plan: Plan, state: TableState, server: ServerBound, change: Change, anew: frozenset[str]
+) -> Iterator[str]:
     """Sentences about the table and its pass that a person should read."""
     spec, bounds = plan.table.spec, plan.bounds
-    if remade:
+    if change.broken:
+        yield f"{change.broken}: all of it is read again"
+    elif change.rewritten and not anew:
         yield (
             "the table was dropped, truncated or rewritten at the source since the last run: "
             "all of it is read again"
+        )
+    elif anew:
+        yield (
+            f"{len(anew)} partitions were added, truncated or rewritten at the source since the "
+            "last run: all their rows are read"
+        )
+    if change.is_clock_back:
+        yield (
+            f"the server's clock went back by {change.clock_back:,.0f} s: rows are read again from "
+            "so far below the watermark, which follows the clock"
         )
     if bounds.nulls:
         done = "left out" if spec.null_cursor == "exclude" else "landed"
@@ -264,5 +303,5 @@ def _details(plan: Plan) -> dict[str, Any]:
     return {
         "guarantee": plan.bounds.guarantee,
         "lookback": str(plan.table.spec.lookback),
-        SOURCE_IDENTITY: plan.table.identity,
+        SOURCE: plan.mark.to_dict(),
     }

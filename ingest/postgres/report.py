@@ -32,6 +32,10 @@ class ConnectionLostError(SourceError):
     """The connection broke, so that everything after the last commit is to be read again."""
 
 
+class RewrittenMeanwhileError(SourceError):
+    """The table was truncated or rewritten since the snapshot was taken: another one is needed."""
+
+
 class DeletesRefusedError(SourceError):
     """More rows disappeared than one run may tombstone; nothing was tombstoned."""
 

@@ -20,6 +20,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from ingest.postgres.identity import SourceMark
 from ingest.sources import TableSpec
 from lakehouse.files import write_text_atomically
 from lakehouse.raw import CommitInfo, RawTable, schema_hash
@@ -28,8 +29,8 @@ FOLLOWS = "follows"
 """Key in a footer's details: ``TableState.digest`` of the commits before it."""
 LOAD_WATERMARK = "load_watermark"
 """Key in a footer's details: the watermark that the end of an unfinished load will set."""
-SOURCE_IDENTITY = "source_identity"
-"""Key in a footer's details: ``SourceTable.identity`` at the time of the snapshot."""
+SOURCE = "source"
+"""Key in a footer's details: the ``SourceMark`` of the snapshot."""
 
 _ISO = re.compile(r"\d{4}-\d{2}-\d{2}( \d{2}:\d{2}:\d{2}(\.\d+)?(\+00)?)?")
 _NUMBER = re.compile(r"-?\d+(\.\d+)?")
@@ -76,9 +77,9 @@ class TableState:
         return self.last.details.get(LOAD_WATERMARK) if self.last else None
 
     @property
-    def source_identity(self) -> str | None:
-        """``SourceTable.identity`` of the table that was read."""
-        return self.last.details.get(SOURCE_IDENTITY) if self.last else None
+    def source(self) -> SourceMark | None:
+        """What was read when the last commit was made."""
+        return SourceMark.from_dict(self.last.details.get(SOURCE)) if self.last else None
 
     @property
     def newest(self) -> str | None:
@@ -161,7 +162,7 @@ class Checkpoint:
         key_mark: ``deletes.key_mark`` of the source's keys when they were found equal to raw's;
             None if nobody looked since raw changed.
         without_cursor: Rows whose latest version has no cursor; None if nobody counted.
-        source_identity: The table that was last read to the end; see ``SourceTable.identity``.
+        source: The ``SourceMark`` of what was last read to the end.
         landed_blocks: Fingerprints of the blocks of rows that the run before found landed.
     """
 
@@ -172,7 +173,7 @@ class Checkpoint:
     live_rows: int | None
     key_mark: str | None
     without_cursor: int | None
-    source_identity: str
+    source: dict[str, Any]
     landed_blocks: tuple[str, ...] = ()
 
 

@@ -8,7 +8,7 @@ locking or trying again: that is ``extract``.
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
-from ingest.postgres.catalog import read_table
+from ingest.postgres.catalog import SourceTable, read_table
 from ingest.postgres.commit import as_tombstones, commit, staged
 from ingest.postgres.connection import Connection
 from ingest.postgres.deletes import (
@@ -21,20 +21,22 @@ from ingest.postgres.deletes import (
     refuse_too_many,
 )
 from ingest.postgres.filled import rows_without_cursor
+from ingest.postgres.identity import Change, SourceMark, compare, is_behind, read_relations
 from ingest.postgres.known import History, KnownBlocks, without_landed
 from ingest.postgres.plan import (
     Plan,
     drift,
-    is_remade,
     make_plan,
+    mark_of,
     plan_everything,
     plan_rows,
+    read_anew,
     rows_footer,
     tombstones_footer,
     warnings,
 )
 from ingest.postgres.read import Chunk, Part, key_conditions, reading
-from ingest.postgres.report import ExtractReport
+from ingest.postgres.report import ExtractReport, RewrittenMeanwhileError, SourceError
 from ingest.postgres.state import (
     Checkpoint,
     TableState,
@@ -44,6 +46,7 @@ from ingest.postgres.state import (
     write_checkpoint,
 )
 from ingest.postgres.watermark import ServerBound, read_bounds
+from ingest.postgres.witness import went_back
 from ingest.sources import TableSpec
 from lakehouse.progress import progress
 from lakehouse.raw import CommitInfo, RawTable, remove_orphans
@@ -90,22 +93,28 @@ def extract_table(
     """
     raw = RawTable(settings.raw_dir, spec.source, spec.name)
     remove_orphans(raw)
-    table = read_table(connection, spec)
+    table = read_table(connection, spec, server.relations.get((spec.schema, spec.name), ()))
+    _hold(connection, table)
     state = derive_state(raw)
     report.begin(state.watermark)
     path = checkpoint_path(settings.state_dir, spec)
     checkpoint = read_checkpoint(path, state.digest)
+    change = _change(table, server, state, checkpoint)
     known = KnownBlocks(checkpoint, is_first_load=state.watermark is None)
     with History(table, raw, known, settings.state_dir / "scratch") as history:
         if state.may_differ_from(table.schema):
             report.warn(drift(table, state, list(history.schemas().values())))
-        remade = is_remade(table, state, checkpoint)
-        full = options.full or remade
-        bounds = read_bounds(connection, table, state, server, full=full)
+        if change.is_restarted and not change.broken and went_back(connection, history):
+            change = replace(
+                change, broken="the server was restarted and does not show the newest landed rows"
+            )
+        full, anew = read_anew(table, change)
+        full = full or options.full
+        bounds = read_bounds(connection, table, state, server, change, full=full)
         report.guarantee = bounds.guarantee
         report.null_cursors, report.future_cursors = bounds.nulls, bounds.future
-        plan = make_plan(table, state, bounds, server.read_at, options.chunk_rows, full=full)
-        report.warn(warnings(plan, state, server, remade=remade))
+        plan = make_plan(table, state, bounds, server, options.chunk_rows, full=full, anew=anew)
+        report.warn(warnings(plan, state, server, change, anew))
 
         state = _land_rows(connection, history, plan, state, report)
 
@@ -130,10 +139,63 @@ def extract_table(
                 live_rows=difference.live if difference else None,
                 key_mark=difference.mark if difference else None,
                 without_cursor=without_cursor,
-                source_identity=table.identity,
+                source=_source_read(plan, state, checkpoint, change).to_dict(),
                 landed_blocks=known.landed(),
             ),
         )
+
+
+def _hold(connection: Connection, table: SourceTable) -> None:
+    """Keep the table's files as they are to the end of the transaction.
+
+    A table that is truncated after the snapshot looks empty in it, and one that is filled again
+    looks as if it had always been so: what is seen is then no state that ever was.
+
+    Raises:
+        RewrittenMeanwhileError: That has happened since the files were noted.
+    """
+    connection.execute(f"select 1 from {table.sql_name} limit 0")
+    spec = table.spec
+    now = read_relations(connection, [spec]).get((spec.schema, spec.name), ())
+    if now != table.relations:
+        raise RewrittenMeanwhileError(
+            f"{spec.schema}.{spec.name} was truncated, rewritten or partitioned anew while it was "
+            "about to be read",
+            "run this again when that has ended",
+        )
+
+
+def _change(
+    table: SourceTable, server: ServerBound, state: TableState, checkpoint: Checkpoint | None
+) -> Change:
+    """How the source differs from what was read before.
+
+    Raises:
+        SourceError: It is a standby that has not yet seen what was read before.
+    """
+    now = mark_of(table, server)
+    before = SourceMark.from_dict(checkpoint.source) if checkpoint else state.source
+    if server.is_standby and is_behind(before, now):
+        raise SourceError(
+            f"the standby has replayed its log to {now.log_position}, and what was read before "
+            f"goes to {before.log_position if before else None}",
+            "wait until it has caught up, or read from the primary",
+        )
+    change = compare(before, now)
+    # Rows that were invisible at the last commit have cursors of the clock as it went since then.
+    clock = compare(state.source, now)
+    return replace(change, clock_back=clock.clock_back, is_clock_back=clock.is_clock_back)
+
+
+def _source_read(
+    plan: Plan, state: TableState, checkpoint: Checkpoint | None, change: Change
+) -> SourceMark:
+    """What the checkpoint says was read: as long as it is the same, what the commits say."""
+    if change.broken or change.added or change.rewritten:
+        return plan.mark
+    if checkpoint and checkpoint.digest == state.digest:
+        return SourceMark.from_dict(checkpoint.source) or plan.mark
+    return state.source or plan.mark
 
 
 def _land_filled(
