@@ -119,6 +119,38 @@ def read_table(
     )
 
 
+def refuse_repeated_keys(connection: Connection, table: SourceTable) -> None:
+    """Count the rows of a table that no index keeps from having a key twice.
+
+    Of two rows with one key only one would survive. Must run in the snapshot.
+
+    Raises:
+        SourceError: A key stands in more than one row.
+    """
+    if table.is_key_unique:
+        return
+    key = [f"src.{identifier(name)}" for name in table.key_names]
+    example = " || ', ' || ".join(
+        f"{literal(f'{name} = ')} || coalesce({column}::text, 'NULL')"
+        for name, column in zip(table.key_names, key, strict=True)
+    )
+    found = connection.row(
+        f"""
+        select count(*) as keys, min(example) as example from (
+            select {example} as example from {table.sql_name} as src
+            group by {", ".join(key)} having count(*) > 1
+        ) as repeated
+        """
+    )
+    if found["keys"]:
+        spec = table.spec
+        raise SourceError(
+            f"{found['keys']:,} keys ({', '.join(table.key_names)}) of {spec.schema}.{spec.name} "
+            f"stand in more than one row, as {found['example']}",
+            "declare a primary_key in ingest/sources.yml that tells its rows apart",
+        )
+
+
 def _relation(connection: Connection, spec: TableSpec) -> Row:
     found = connection.rows(
         f"""

@@ -8,7 +8,7 @@ locking or trying again: that is ``extract``.
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
-from ingest.postgres.catalog import SourceTable, read_table
+from ingest.postgres.catalog import SourceTable, read_table, refuse_repeated_keys
 from ingest.postgres.commit import as_tombstones, commit, staged
 from ingest.postgres.connection import Connection
 from ingest.postgres.deletes import (
@@ -95,6 +95,7 @@ def extract_table(
     remove_orphans(raw)
     table = read_table(connection, spec, server.relations.get((spec.schema, spec.name), ()))
     _hold(connection, table)
+    refuse_repeated_keys(connection, table)
     state = derive_state(raw)
     report.begin(state.watermark)
     path = checkpoint_path(settings.state_dir, spec)
