@@ -143,7 +143,8 @@ def _show(reports: Sequence["ExtractReport"]) -> None:
     for report in reports:
         for warning in report.warnings:
             typer.echo(f"{report.table}: {warning}", err=True)
-    for guarantee in sorted({r.guarantee for r in reports if r.guarantee} - {"exact"}):
+    doubts = {r.guarantee for r in reports if r.guarantee and r.guarantee.startswith("lookback")}
+    for guarantee in sorted(doubts):
         typer.echo(f"The watermark is not exact: {guarantee}", err=True)
 
 
@@ -174,8 +175,13 @@ def _line(report: "ExtractReport") -> str:
     if report.error:
         return f"{report.table}: failed"
     found = f"{report.upserts:,} new, {report.deletes:,} deleted" if report.rows else "nothing new"
+    complete = (
+        f"complete below {_short(report.watermark_after) or 'nothing yet'}"
+        if not (report.guarantee or "").startswith("full")
+        else "read as a whole"
+    )
     return (
-        f"{report.table}: {found}; complete below {_short(report.watermark_after) or 'nothing yet'}"
+        f"{report.table}: {found}; {complete}"
         f" ({(report.guarantee or 'unknown').split(':')[0]}), {report.seconds:.1f} s"
     )
 

@@ -16,6 +16,9 @@ from ingest.postgres.types import ColumnType, column_type, identifier, literal
 from ingest.sources import TableSpec
 from lakehouse.raw import META_FIELDS, raw_schema
 
+ROW_ID = "_row_id"
+"""Identifies a row of a table without a key: a hash of all it says, and its number among equals."""
+
 TIMESTAMPTZ = "timestamp with time zone"
 TIMESTAMP = "timestamp without time zone"
 DATE = "date"
@@ -49,8 +52,8 @@ class SourceTable:
     Attributes:
         spec: What is declared about it.
         columns: Its columns in their order.
-        key: The columns that identify a row.
-        cursor: The column that grows with every change.
+        key: The columns that identify a row; ``ROW_ID`` if nothing else does.
+        cursor: The column that grows with every change; None means that every run reads all rows.
         cursor_indexed: Whether an index begins with the cursor; without one every run scans.
         rows_estimate: The planner's idea of how many rows there are; None before the first ANALYZE.
         schema: The Arrow schema of its raw files.
@@ -61,7 +64,7 @@ class SourceTable:
     spec: TableSpec
     columns: tuple[Column, ...]
     key: tuple[Column, ...]
-    cursor: Column
+    cursor: Column | None
     cursor_indexed: bool
     rows_estimate: int | None
     schema: pa.Schema
@@ -79,14 +82,31 @@ class SourceTable:
         return tuple(column.name for column in self.key)
 
     @property
+    def has_key(self) -> bool:
+        """Whether its rows have a key, and not only what they say."""
+        return self.key_names != (ROW_ID,)
+
+    @property
     def cursor_is_number(self) -> bool:
         """Whether the cursor is a number and not a time."""
-        return self.cursor.cast_type in _NUMBERS
+        return self.cursor is not None and self.cursor.cast_type in _NUMBERS
+
+    @property
+    def order(self) -> tuple[Column, ...]:
+        """The columns in whose order it is read in chunks: the cursor, then the key."""
+        if self.cursor is None:
+            return self.key
+        return (self.cursor, *(column for column in self.key if column != self.cursor))
 
     @property
     def source_types(self) -> dict[str, str]:
         """Each column's PostgreSQL type, for people and for telling that one changed."""
         return {column.name: column.pg_type for column in self.columns}
+
+
+_ROW = Column(
+    name=ROW_ID, pg_type="text", cast_type="text", nullable=False, type=column_type("text")
+)
 
 
 def read_table(
@@ -106,12 +126,22 @@ def read_table(
     columns = _columns(connection, spec, relation["oid"])
     by_name = {column.name: column for column in columns}
     key_names, is_unique = _key(connection, spec, relation, by_name)
+    cursor = _cursor(spec, by_name)
+    if not key_names:
+        if any(name.lower() == ROW_ID for name in by_name):
+            raise SourceError(
+                f"{spec.schema}.{spec.name} has no key, and its column {ROW_ID} bears the name "
+                "that raw files use for one",
+                "rename it at the source, or add a primary key",
+            )
+        columns, key_names, cursor = (*columns, _ROW), (ROW_ID,), None
+        by_name[ROW_ID] = _ROW
     return SourceTable(
         spec=spec,
         columns=columns,
         key=tuple(by_name[name] for name in key_names),
-        cursor=_cursor(spec, by_name),
-        cursor_indexed=_is_indexed(connection, spec, relation["oid"]),
+        cursor=cursor,
+        cursor_indexed=cursor is None or _is_indexed(connection, cursor, relation["oid"]),
         rows_estimate=relation["estimate"] if relation["estimate"] > 0 else None,
         schema=raw_schema(pa.schema([(column.name, column.type.arrow) for column in columns])),
         relations=relations,
@@ -243,28 +273,28 @@ def _refuse_unreadable(spec: TableSpec, columns: Sequence[Row]) -> None:
 def _key(
     connection: Connection, spec: TableSpec, relation: Row, columns: dict[str, Column]
 ) -> tuple[tuple[str, ...], bool]:
-    """The key, and whether an index makes it unique."""
+    """The key, and whether an index makes it unique; no columns if nothing identifies a row."""
     unique = connection.rows(
         f"""
         select array_to_string(array(
             select a.attname::text from unnest(i.indkey::int2[]) with ordinality as k(attnum, place)
             join pg_attribute a on a.attrelid = i.indrelid and a.attnum = k.attnum
             where k.place <= i.indnkeyatts order by k.place), e'\\x1f') as columns,
-            i.indisprimary as is_primary
+            not exists(
+                select from unnest(i.indkey::int2[]) with ordinality as k(attnum, place)
+                join pg_attribute a on a.attrelid = i.indrelid and a.attnum = k.attnum
+                where k.place <= i.indnkeyatts and not a.attnotnull
+            ) as identifies
         from pg_index i
         where i.indrelid = {relation["oid"]} and i.indisunique and i.indisvalid
             and i.indpred is null and i.indexprs is null
-        order by i.indisprimary desc
+        order by i.indisprimary desc, i.indnkeyatts, i.indexrelid
         """
     )
     keys = [tuple(row["columns"].split("\x1f")) for row in unique]
     if not spec.primary_key:
-        if not unique or not unique[0]["is_primary"]:
-            raise SourceError(
-                f"{spec.schema}.{spec.name} has no primary key",
-                f"add one at the source, or declare `primary_key` of {spec.name} in sources.yml",
-            )
-        return keys[0], True
+        pairs = zip(keys, unique, strict=True)
+        return next((key for key, row in pairs if row["identifies"]), ()), True
     if missing := [name for name in spec.primary_key if name not in columns]:
         raise _no_column(spec, "primary_key", missing[0], columns)
     is_unique = set(spec.primary_key) in map(set, keys)
@@ -278,7 +308,9 @@ def _key(
     return spec.primary_key, is_unique
 
 
-def _cursor(spec: TableSpec, columns: dict[str, Column]) -> Column:
+def _cursor(spec: TableSpec, columns: dict[str, Column]) -> Column | None:
+    if spec.cursor is None:
+        return None
     if spec.cursor not in columns:
         raise _no_column(spec, "cursor", spec.cursor, columns)
     cursor = columns[spec.cursor]
@@ -301,13 +333,13 @@ def _cursor(spec: TableSpec, columns: dict[str, Column]) -> Column:
     return cursor
 
 
-def _is_indexed(connection: Connection, spec: TableSpec, oid: int) -> bool:
+def _is_indexed(connection: Connection, cursor: Column, oid: int) -> bool:
     found = connection.row(
         f"""
         select exists(
             select from pg_index i join pg_attribute a
                 on a.attrelid = i.indrelid and a.attnum = i.indkey[0]
-            where i.indrelid = {oid} and i.indisvalid and a.attname = {literal(spec.cursor)}
+            where i.indrelid = {oid} and i.indisvalid and a.attname = {literal(cursor.name)}
         ) as indexed
         """
     )

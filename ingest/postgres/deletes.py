@@ -135,13 +135,21 @@ def gone_keys(history: History) -> Iterator[pa.Table]:
             yield pa.Table.from_batches([batch]).rename_columns(list(history.table.key_names))
 
 
-def refuse_too_many(table: SourceTable, difference: KeyDifference) -> None:
+def refuse_too_many(table: SourceTable, difference: KeyDifference, landed: int) -> None:
     """Stop before tombstones that look like an accident.
+
+    Args:
+        table: The table.
+        difference: Its keys.
+        landed: Rows that this run has landed: in a table without a key a changed row is a new one
+            and a deleted one.
 
     Raises:
         DeletesRefusedError: The source is empty, or too large a share of the rows is gone.
     """
     gone, live, limit = difference.gone, difference.live, table.spec.max_delete_share
+    if not table.has_key:
+        gone, live = max(0, gone - landed), max(1, live - landed)
     name = f"{table.spec.schema}.{table.spec.name}"
     override = (
         f"look at the source; if the rows are really gone, run "
@@ -177,8 +185,9 @@ def refuse_missing(table: SourceTable, difference: KeyDifference) -> None:
 
 def _is_wanted(table: SourceTable) -> str:
     """SQL condition of the rows that are to be in raw."""
-    excludes = table.spec.null_cursor == "exclude" and table.cursor.nullable
-    return f"{column_sql(table.cursor)} is not null" if excludes else "true"
+    cursor = table.cursor
+    excludes = cursor and cursor.nullable and table.spec.null_cursor == "exclude"
+    return f"{column_sql(cursor)} is not null" if cursor and excludes else "true"
 
 
 def _check_keys(history: History) -> None:

@@ -26,7 +26,7 @@ def rows_without_cursor(history: History) -> pa.Table:
     table = history.table
     schema = pa.schema([(column.name, column.type.arrow) for column in table.key])
     files = _since_first_null(history)
-    if not files:
+    if table.cursor is None or not files:
         return schema.empty_table()
     columns = [*table.key_names, table.cursor.name, "_unrepresentable"]
     *keys, cursor, beside = numbered(columns)

@@ -4,20 +4,18 @@ Everything here is decided from what is known already: the table as it is, where
 bounds of the snapshot. Here does not belong asking the database or raw, or writing anything.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
-
-import pyarrow as pa
 
 from ingest.postgres.catalog import SourceTable
 from ingest.postgres.identity import Change, SourceMark
 from ingest.postgres.read import Chunk, Part
 from ingest.postgres.report import SourceError
-from ingest.postgres.state import LOAD_WATERMARK, SOURCE, Position, TableState
+from ingest.postgres.state import LOAD_WATERMARK, SOURCE, SOURCE_TYPES, Position, TableState
+from ingest.postgres.types import column_type, widens
 from ingest.postgres.watermark import ReadBounds, ServerBound
-from lakehouse.raw import META_FIELDS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +90,8 @@ def make_plan(
         )
     start: str | Position | None = None if full else bounds.lower
     if not full and bounds.after_position and (at := state.resume_position):
-        start = Position(at[table.cursor.name], tuple(at[name] for name in table.key_names))
+        cursor = at[table.cursor.name] if table.cursor else None
+        start = Position(cursor, tuple(at[name] for name in table.key_names))
     # First, so that no commit says that all is read before they are.
     parts = [Part(only=f"src.tableoid in ({', '.join(sorted(anew))})")] if anew else []
     parts.append(Part(start=start, limit=chunk_rows))
@@ -104,7 +103,7 @@ def make_plan(
         table=table,
         bounds=bounds,
         parts=tuple(parts),
-        is_full=full,
+        is_full=full or (table.cursor is None and state.is_loaded),
         landed=frozenset(state.batch_ids),
         read_at=max(server.read_at, earliest),
         mark=mark_of(table, server),
@@ -154,6 +153,7 @@ def rows_footer(plan: Plan, state: TableState, part: Part, chunk: Chunk, rows: i
     kept = {
         LOAD_WATERMARK: state.load_watermark,
         SOURCE: state.source.to_dict() if state.source else None,
+        SOURCE_TYPES: state.source_types,
     }
     if part.only is not None:
         # Some rows beside the watermark say nothing about the others: all stays as it was.
@@ -164,12 +164,12 @@ def rows_footer(plan: Plan, state: TableState, part: Part, chunk: Chunk, rows: i
             details={**details, **kept},
         )
     if chunk.end is None:
-        is_first = state.watermark is None and part.in_order
+        is_first = not state.is_loaded and part.in_order
         kind = "snapshot" if is_first else "incremental"
         return Footer(
             kind=kind, watermark=plan.bounds.watermark, resume_position=None, details=details
         )
-    if plan.is_full and state.watermark is not None:
+    if plan.is_full and state.is_loaded:
         # A full read beside the watermark proves nothing before its end.
         return Footer(
             kind="chunk",
@@ -177,11 +177,13 @@ def rows_footer(plan: Plan, state: TableState, part: Part, chunk: Chunk, rows: i
             resume_position=state.resume_position,
             details={**details, **kept},
         )
-    key = dict(zip(plan.table.key_names, chunk.end.key, strict=True))
+    at = dict(zip(plan.table.key_names, chunk.end.key, strict=True))
+    if plan.table.cursor and chunk.end.cursor is not None:
+        at[plan.table.cursor.name] = chunk.end.cursor
     return Footer(
         kind="chunk",
         watermark=state.watermark,
-        resume_position={plan.table.cursor.name: chunk.end.cursor, **key},
+        resume_position=at,
         details={**details, LOAD_WATERMARK: plan.bounds.watermark},
     )
 
@@ -239,6 +241,8 @@ def warnings(
             f"{bounds.future:,} rows have a {spec.cursor} in the future, up to "
             f"{bounds.future_example}: landed, and the watermark stays below them"
         )
+    if not plan.table.has_key and spec.cursor:
+        yield f"nothing identifies a row: every run reads all rows, and {spec.cursor} is not used"
     if not plan.table.cursor_indexed:
         yield f"no index begins with {spec.cursor}: every run reads the whole table"
     if state.is_broken:
@@ -247,56 +251,68 @@ def warnings(
         yield f"the watermark is held back by {server.held_by}"
 
 
-def drift(table: SourceTable, state: TableState, landed: Sequence[pa.Schema]) -> list[str]:
-    """What becomes of a table whose columns changed since it was landed.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drift:
+    """How the columns differ from those that are landed with all their history.
 
-    A new column is landed from now on, a dropped one no longer, and both are said. A column whose
-    type changed stops the table: one Arrow type for a column, for ever.
+    Attributes:
+        sentences: One for each change.
+        needs_history: Whether old rows have to be read again: for a column's values in them, or in
+            its new type.
+    """
+
+    sentences: tuple[str, ...] = ()
+    needs_history: bool = False
+
+
+def drift(table: SourceTable, before: Mapping[str, str] | None) -> Drift:
+    """What becomes of a table whose columns have changed.
 
     Args:
         table: As it is now.
-        state: Where it stands.
-        landed: The schemas of its commits, the newest commit's last.
-
-    Returns:
-        A sentence for each change since the newest commit.
+        before: The types of the columns that are landed; None before the first commit.
 
     Raises:
-        SourceError: A column has another type than it once was landed with.
+        SourceError: ``schema_drift`` is ``freeze``, and something has changed.
     """
-    for schema in landed:
-        _refuse_retyped(table, schema, state)
-    before, now = set(landed[-1].names), table.schema.names
-    return [
-        *(
-            f"new column {name}: landed from now on; `lake extract {table.spec.name} --full` lands "
-            "its values in older rows too"
-            for name in now
-            if name not in before
-        ),
-        *(
-            f"column {name} is gone from {table.spec.label}: not landed any more"
-            for name in before.difference(now)
-        ),
-    ]
-
-
-def _refuse_retyped(table: SourceTable, landed: pa.Schema, state: TableState) -> None:
-    meta = {field.name for field in META_FIELDS}
-    before = (state.last.details.get("source_types") or {}) if state.last else {}
-    for column in table.columns:
-        place = landed.get_field_index(column.name)
-        if column.name in meta or place < 0 or landed.field(place).type == column.type.arrow:
-            continue
-        was, now = before.get(column.name, column.pg_type), column.pg_type
-        if was == now:
-            was, now = str(landed.field(place).type), str(column.type.arrow)
+    now = table.source_types
+    if before is None or before == now:
+        return Drift()
+    added = [name for name in now if name not in before]
+    gone = [name for name in before if name not in now]
+    retyped = [name for name in now if before.get(name, now[name]) != now[name]]
+    spec = table.spec
+    if spec.schema_drift == "freeze":
+        changes = [
+            *(f"{name} is new" for name in added),
+            *(f"{name} is gone" for name in gone),
+            *(f"{name} was {before[name]} and is now {now[name]}" for name in retyped),
+        ]
         raise SourceError(
-            f"column {column.name} of {table.spec.schema}.{table.spec.name} was {was} and is now "
-            f"{now}; a landed column keeps its type, so nothing was read",
-            f"change the type back, or move data/raw/{table.spec.source}/{table.spec.name} away "
-            f"and run `lake extract {table.spec.name}` to land the table anew",
+            f"the columns of {spec.schema}.{spec.name} have changed ({', '.join(changes)}) and "
+            "`schema_drift: freeze` is declared, so nothing was read",
+            f"change them back, or declare `schema_drift: evolve` for {spec.name} in "
+            "ingest/sources.yml",
         )
+    remade = [name for name in retyped if not _holds(before[name], now[name])]
+    return Drift(
+        sentences=(
+            *(f"new column {name}: landed, in older rows too" for name in added),
+            *(f"column {name} is gone from {spec.label}: not landed any more" for name in gone),
+            *(
+                f"column {name} was {before[name]} and is now {now[name]}: "
+                + ("all rows are landed again" if name in remade else "older rows stay as they are")
+                for name in retyped
+            ),
+        ),
+        needs_history=bool(added or remade),
+    )
+
+
+def _holds(was: str, now: str) -> bool:
+    """Whether values landed as one PostgreSQL type are the same values in another one."""
+    before, after = column_type(was).arrow, column_type(now).arrow
+    return before == after or widens(before, after)
 
 
 def _details(plan: Plan) -> dict[str, Any]:
@@ -304,4 +320,5 @@ def _details(plan: Plan) -> dict[str, Any]:
         "guarantee": plan.bounds.guarantee,
         "lookback": str(plan.table.spec.lookback),
         SOURCE: plan.mark.to_dict(),
+        SOURCE_TYPES: plan.table.source_types,
     }

@@ -13,7 +13,7 @@ from datetime import datetime
 
 import pyarrow as pa
 
-from ingest.postgres.catalog import Column, SourceTable
+from ingest.postgres.catalog import ROW_ID, Column, SourceTable
 from ingest.postgres.connection import Connection
 from ingest.postgres.report import SourceError
 from ingest.postgres.state import Position
@@ -91,7 +91,7 @@ class Chunk:
             yield pa.concat_tables(waiting)
 
     def _within_limit(self) -> Iterator[pa.Table]:
-        limit, last = self._part.limit, None
+        limit, last = (self._part.limit if self._table.has_key else None), None
         for rows in self._rows:
             is_beyond = limit is not None and self.rows_read + rows.num_rows > limit
             kept = rows.slice(0, limit - self.rows_read) if limit and is_beyond else rows
@@ -132,24 +132,34 @@ def _one_ahead(reader: ThreadPoolExecutor, items: Iterator[pa.Table]) -> Iterato
 
 def rows_query(table: SourceTable, part: Part) -> str:
     """The statement that reads a part of a table, and one row more than its limit."""
-    if part.without_cursor:
-        return f"{_select(table)} where {column_sql(table.cursor)} is null"
+    cursor = table.cursor
     if part.only is not None:
         return f"{_select(table)} where {part.only}"
-    ordered = (table.cursor, *(column for column in table.key if column != table.cursor))
+    if part.without_cursor and cursor:
+        return f"{_select(table)} where {column_sql(cursor)} is null"
     # Qualified: a bare name in ORDER BY would be that of the output, whose text sorts otherwise.
-    order = ", ".join(map(column_sql, ordered))
+    order = ", ".join(map(column_sql, table.order))
     if isinstance(part.start, Position):
-        pairs = zip(table.key, part.start.key, strict=True)
-        texts = (part.start.cursor, *(text for column, text in pairs if column != table.cursor))
-        values = (typed(t, c.cast_type) for t, c in zip(texts, ordered, strict=True))
+        texts = dict(zip(table.key_names, part.start.key, strict=True))
+        if cursor and part.start.cursor is not None:
+            texts[cursor.name] = part.start.cursor
+        values = (typed(texts[c.name], c.cast_type) for c in table.order)
         condition = f"({order}) > ({', '.join(values)})"
-    elif part.start is not None:
-        condition = f"{column_sql(table.cursor)} >= {typed(part.start, table.cursor.cast_type)}"
+    elif cursor and part.start is not None:
+        condition = f"{column_sql(cursor)} >= {typed(part.start, cursor.cast_type)}"
     else:
-        condition = f"{column_sql(table.cursor)} is not null"
-    limit = "" if part.limit is None else f" limit {part.limit + 1}"
-    return f"{_select(table)} where {condition} order by {order}{limit}"
+        condition = f"{column_sql(cursor)} is not null" if cursor else "true"
+    if not table.has_key:
+        return f"{_select(table)} where {condition}"
+    if part.limit is None:
+        return f"{_select(table)} where {condition} order by {order}"
+    # Limited first and written out then: PostgreSQL would carry columns through the limit twice,
+    # and a table may have more than half of those that it allows.
+    limited = (
+        f"(select src.* from {from_sql(table)} where {condition} order by {order} "
+        f"limit {part.limit + 1}) as src"
+    )
+    return f"{_select(table, limited)} order by {order}"
 
 
 def as_raw(
@@ -213,7 +223,15 @@ def key_conditions(table: SourceTable, keys: pa.Table) -> Iterator[str]:
 
 def from_sql(table: SourceTable) -> str:
     """SQL of the table, under the name by which ``column_sql`` qualifies."""
-    return f"{table.sql_name} as src"
+    if table.has_key:
+        return f"{table.sql_name} as src"
+    row_id = "said.hash || '-' || row_number() over (partition by said.hash)"
+    return f"""(
+        select src.*, {row_id} as {identifier(ROW_ID)}
+        from {table.sql_name} as src cross join lateral (
+            select left(encode(sha256(convert_to(row(src.*)::text, 'UTF8')), 'hex'), 32) as hash
+        ) as said
+    ) as src"""
 
 
 def expression(column: Column) -> str:
@@ -226,20 +244,20 @@ def position_of(table: SourceTable, rows: pa.Table, index: int) -> Position:
 
     Args:
         table: Whose rows they are.
-        rows: Rows made by ``as_raw``, each with a cursor.
+        rows: Rows made by ``as_raw``, each with a cursor if the table has one.
         index: Which of them.
     """
     return Position(
-        _text_at(table.cursor, rows, index),
+        _text_at(table.cursor, rows, index) if table.cursor else None,
         tuple(_text_at(column, rows, index) for column in table.key),
     )
 
 
-def _select(table: SourceTable) -> str:
+def _select(table: SourceTable, rows: str | None = None) -> str:
     expressions = [expression(column) for column in table.columns]
     if unfit := _unfit(table):
         expressions.append(unrepresentable_sql(unfit))
-    return f"select {', '.join(expressions)} from {from_sql(table)}"
+    return f"select {', '.join(expressions)} from {rows or from_sql(table)}"
 
 
 def _unfit(table: SourceTable) -> list[tuple[str, str, str]]:

@@ -53,6 +53,8 @@ class ExtractReport:
         future_cursors: Rows whose cursor lies in the future.
         watermark_before: Exact cursor text below which the table was complete; None at first.
         watermark_after: The same after this run; unchanged when nothing was new.
+        keys_compared_at: When the source's keys were last compared with raw's (UTC): deletes before
+            that are landed. None if nobody has looked.
         guarantee: ``exact``, or the lookback in force and why it is needed; None if unknown.
         seconds: Wall time spent on the table.
         warnings: Sentences a person should read.
@@ -70,6 +72,7 @@ class ExtractReport:
     future_cursors: int = 0
     watermark_before: str | None = None
     watermark_after: str | None = None
+    keys_compared_at: str | None = None
     guarantee: str | None = None
     seconds: float = 0.0
     warnings: tuple[str, ...] = ()

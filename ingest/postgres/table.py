@@ -7,12 +7,12 @@ locking or trying again: that is ``extract``.
 
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 
 from ingest.postgres.catalog import SourceTable, read_table, refuse_repeated_keys
 from ingest.postgres.commit import as_tombstones, commit, staged
 from ingest.postgres.connection import Connection
 from ingest.postgres.deletes import (
-    KeyDifference,
     compare_keys,
     gone_keys,
     key_mark,
@@ -52,6 +52,8 @@ from lakehouse.progress import progress
 from lakehouse.raw import CommitInfo, RawTable, remove_orphans
 from lakehouse.settings import Settings
 
+_SMALL_TABLE = 1_000_000
+_DELETES_EVERY = timedelta(hours=1)
 _MOST_BY_KEY = 20_000  # more rows than this are found faster by reading all
 
 
@@ -101,16 +103,16 @@ def extract_table(
     path = checkpoint_path(settings.state_dir, spec)
     checkpoint = read_checkpoint(path, state.digest)
     change = _change(table, server, state, checkpoint)
-    known = KnownBlocks(checkpoint, is_first_load=state.watermark is None)
+    drifted = drift(table, checkpoint.source_types if checkpoint else state.source_types)
+    report.warn(drifted.sentences)
+    known = KnownBlocks(checkpoint, is_first_load=not state.is_loaded)
     with History(table, raw, known, settings.state_dir / "scratch") as history:
-        if state.may_differ_from(table.schema):
-            report.warn(drift(table, state, list(history.schemas().values())))
         if change.is_restarted and not change.broken and went_back(connection, history):
             change = replace(
                 change, broken="the server was restarted and does not show the newest landed rows"
             )
         full, anew = read_anew(table, change)
-        full = full or options.full
+        full = full or options.full or drifted.needs_history
         bounds = read_bounds(connection, table, state, server, change, full=full)
         report.guarantee = bounds.guarantee
         report.null_cursors, report.future_cursors = bounds.nulls, bounds.future
@@ -120,15 +122,16 @@ def extract_table(
         state = _land_rows(connection, history, plan, state, report)
 
         without_cursor = 0
-        if table.cursor.nullable and spec.null_cursor == "include":
+        if table.cursor and table.cursor.nullable and spec.null_cursor == "include":
             state, without_cursor = _land_filled(
                 connection, history, plan, state, checkpoint, report
             )
-        difference = None
-        if spec.deletes == "reconcile":
-            state, difference = _land_key_differences(
-                connection, history, plan, state, checkpoint, options, report
+        keys = _KeysCompared.before(checkpoint, state)
+        if spec.deletes == "reconcile" and (full or _are_keys_due(plan, keys)):
+            state, keys = _land_key_differences(
+                connection, history, plan, state, keys, options, report
             )
+        report.keys_compared_at = keys.at
 
         write_checkpoint(
             path,
@@ -137,13 +140,57 @@ def extract_table(
                 watermark=state.watermark,
                 resume_position=state.resume_position,
                 commits=len(state.batch_ids),
-                live_rows=difference.live if difference else None,
-                key_mark=difference.mark if difference else None,
+                live_rows=keys.live,
+                key_mark=keys.mark,
+                keys_compared_at=None if _are_keys_always_due(plan) else keys.at,
                 without_cursor=without_cursor,
                 source=_source_read(plan, state, checkpoint, change).to_dict(),
+                source_types=table.source_types,
                 landed_blocks=known.landed(),
             ),
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _KeysCompared:
+    """What is known of a table's keys.
+
+    Attributes:
+        live: Live keys in raw; None if nobody counted since raw changed.
+        mark: ``key_mark`` of the source when its keys were those of raw; None likewise.
+        at: When they were last compared (UTC).
+    """
+
+    live: int | None = None
+    mark: str | None = None
+    at: str | None = None
+
+    @classmethod
+    def before(cls, checkpoint: Checkpoint | None, state: TableState) -> "_KeysCompared":
+        """What a checkpoint says about it, raw standing as it does now."""
+        if checkpoint is None:
+            return cls()
+        if checkpoint.digest != state.digest:
+            return cls(at=checkpoint.keys_compared_at)
+        return cls(
+            live=checkpoint.live_rows, mark=checkpoint.key_mark, at=checkpoint.keys_compared_at
+        )
+
+
+def _are_keys_always_due(plan: Plan) -> bool:
+    """Whether a table is small enough to compare its keys at every run."""
+    every = plan.table.spec.deletes_every
+    return every == timedelta(0) or (
+        every is None and (plan.table.rows_estimate or 0) <= _SMALL_TABLE
+    )
+
+
+def _are_keys_due(plan: Plan, keys: _KeysCompared) -> bool:
+    """Whether keys are to be compared in this run: that takes longer the larger the table is."""
+    if _are_keys_always_due(plan) or keys.at is None:
+        return True
+    every = plan.table.spec.deletes_every or _DELETES_EVERY
+    return plan.read_at - datetime.fromisoformat(keys.at) >= every
 
 
 def _hold(connection: Connection, table: SourceTable) -> None:
@@ -229,20 +276,23 @@ def _land_key_differences(
     history: History,
     plan: Plan,
     state: TableState,
-    checkpoint: Checkpoint | None,
+    known: _KeysCompared,
     options: Options,
     report: ExtractReport,
-) -> tuple[TableState, KeyDifference]:
+) -> tuple[TableState, _KeysCompared]:
     """Land rows that are not live in raw, and tombstones for those that are gone.
 
     Returns:
-        Where the table stands, and the keys, now equal.
+        Where the table stands, and its keys, now those of the source.
     """
-    table = plan.table
+    table, at = plan.table, plan.read_at.isoformat()
     mark = key_mark(connection, table)
-    if checkpoint and (checkpoint.digest, checkpoint.key_mark) == (state.digest, mark):
-        live = checkpoint.live_rows or 0
-        return state, KeyDifference(live=live, in_source=live, mark=mark)
+    if known.mark == mark:
+        return state, replace(known, at=at)
+    in_source, all_keys, wanted_keys = mark.split()
+    if not plan.landed and all_keys == wanted_keys and int(in_source) == report.upserts:
+        # All from one snapshot, in which a key is unique.
+        return state, _KeysCompared(live=report.upserts, mark=mark, at=at)
     difference = compare_keys(connection, history, mark)
     if difference.missing:
         report.warn(
@@ -262,16 +312,16 @@ def _land_key_differences(
         refuse_missing(table, difference)
     if difference.gone:
         if not options.allow_deletes:
-            refuse_too_many(table, difference)
+            refuse_too_many(table, difference, report.upserts)
         state = _land_tombstones(history, plan, state, report)
-    return state, replace(difference, live=difference.live - difference.gone, gone=0)
+    return state, _KeysCompared(live=difference.live - difference.gone, mark=mark, at=at)
 
 
 def _land_rows(
     connection: Connection, history: History, plan: Plan, state: TableState, report: ExtractReport
 ) -> TableState:
     """Land what the plan reads and raw has not; gives where the table stands then."""
-    is_long = plan.is_full or state.watermark is None
+    is_long = plan.is_full or not state.is_loaded
     shown = progress(plan.table.spec.label, plan.table.rows_estimate) if is_long else nullcontext()
     with shown as bar:
         for part in plan.parts:

@@ -104,6 +104,38 @@ def column_type(pg_type: str) -> ColumnType:
     return _delivered_as(pa.string(), "{c}::text")
 
 
+_INTEGERS = (pa.int16(), pa.int32(), pa.int64())
+_DUCKDB = {
+    pa.int16(): "smallint",
+    pa.int32(): "integer",
+    pa.int64(): "bigint",
+    pa.bool_(): "boolean",
+    pa.float32(): "float",
+    pa.float64(): "double",
+    pa.binary(): "blob",
+    pa.date32(): "date",
+    pa.timestamp("us"): "timestamp",
+    UTC_TIMESTAMP: "timestamptz",
+}
+
+
+def widens(was: pa.DataType, now: pa.DataType) -> bool:
+    """Whether every value of one raw type is the same value in another one."""
+    if was in _INTEGERS and now in _INTEGERS:
+        return _INTEGERS.index(was) <= _INTEGERS.index(now)
+    if pa.types.is_decimal(was) and pa.types.is_decimal(now):
+        whole = now.precision - now.scale >= was.precision - was.scale
+        return bool(whole and now.scale >= was.scale)
+    return (was, now) == (pa.float32(), pa.float64())
+
+
+def duckdb_type(arrow: pa.DataType) -> str:
+    """DuckDB's name of a raw column's type."""
+    if pa.types.is_decimal(arrow):
+        return f"decimal({arrow.precision},{arrow.scale})"
+    return _DUCKDB.get(arrow, "varchar")
+
+
 def unrepresentable_sql(columns: Sequence[tuple[str, str, str]]) -> str:
     """SQL for a JSON object of the values that no Arrow type can hold, NULL if there are none.
 

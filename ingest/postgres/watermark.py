@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from ingest.postgres.catalog import DATE, TIMESTAMP, TIMESTAMPTZ, SourceTable
+from ingest.postgres.catalog import DATE, TIMESTAMP, TIMESTAMPTZ, Column, SourceTable
 from ingest.postgres.connection import Connection
 from ingest.postgres.identity import (
     Change,
@@ -181,20 +181,30 @@ def read_bounds(
         change: How the source differs from the one of the last commit.
         full: Read everything, whatever is landed.
     """
+    if table.cursor is None:
+        return ReadBounds(
+            watermark=None,
+            lower=None,
+            after_position=state.resume_position is not None and not full,
+            future=0,
+            future_example=None,
+            nulls=0,
+            guarantee=guarantee(table, server, change),
+        )
     cursor, pg_type = f"src.{identifier(table.cursor.name)}", table.cursor.cast_type
     base = state.load_watermark if state.resume_position else state.watermark
-    lower = _lower(table, base, server, change) if base and not full else "null"
+    lower = _lower(table, pg_type, base, server, change) if base and not full else "null"
     position = (state.resume_position or {}).get(table.cursor.name)
     before_lower = f"{typed(position, pg_type)} < lower" if position and base else "null"
     found = connection.row(
         f"""
-        select {_next_watermark(table, state, server, change)}::text as watermark,
+        select {_next_watermark(table, table.cursor, state, server, change)}::text as watermark,
             lower::text as lower, coalesce({before_lower}, false) as after_position,
-            (select count(*) from {table.sql_name} as src where {_is_future(table, server)})
+            (select count(*) from {table.sql_name} as src where {_is_future(table.cursor, server)})
                 as future,
             (select max({cursor})::text from {table.sql_name} as src
-                where {_is_future(table, server)}) as future_example,
-            {_nulls(table)} as nulls
+                where {_is_future(table.cursor, server)}) as future_example,
+            {_nulls(table, table.cursor)} as nulls
         from (select ({lower})::{pg_type} as lower) as bound
         """
     )
@@ -210,12 +220,21 @@ def read_bounds(
 
 
 def guarantee(table: SourceTable, server: ServerBound, change: Change) -> str:
-    """How sure it is that nothing is missed: ``exact``, or the lookback and why it is needed."""
-    doubt = next(_doubts(table, server, change), None)
-    return "exact" if doubt is None else f"lookback {_effective_lookback(table)}: {doubt}"
+    """How sure it is that nothing is missed: ``exact``, or the lookback and why it is needed.
+
+    Where every run reads all rows it is ``full``.
+    """
+    if table.cursor is None:
+        return "full: every run reads all rows"
+    doubt = next(_doubts(table, table.cursor, server, change), None)
+    if doubt is None:
+        return "exact"
+    return f"lookback {_effective_lookback(table, table.cursor.cast_type)}: {doubt}"
 
 
-def _doubts(table: SourceTable, server: ServerBound, change: Change) -> Iterator[str]:
+def _doubts(
+    table: SourceTable, cursor: Column, server: ServerBound, change: Change
+) -> Iterator[str]:
     """Why the watermark is not exact, the most telling reason first."""
     if change.broken:
         yield change.broken
@@ -230,25 +249,23 @@ def _doubts(table: SourceTable, server: ServerBound, change: Change) -> Iterator
             yield "logical replication fills it, with the cursors of another server"
     if table.spec.clock is None:
         yield (
-            f"nothing says who sets {table.cursor.name}; if it is the database's clock, declare "
+            f"nothing says who sets {cursor.name}; if it is the database's clock, declare "
             "`clock: database`"
         )
     if table.spec.clock == "application":
         yield "an application's clock sets the cursor"
-    if table.cursor.cast_type != TIMESTAMPTZ:
-        yield f"the cursor is {table.cursor.pg_type}, which tells no transaction's start"
-    if table.spec.null_cursor == "exclude" and table.cursor.nullable:
-        yield f"rows without {table.cursor.name} are excluded, until it is filled"
+    if cursor.cast_type != TIMESTAMPTZ:
+        yield f"the cursor is {cursor.pg_type}, which tells no transaction's start"
+    if table.spec.null_cursor == "exclude" and cursor.nullable:
+        yield f"rows without {cursor.name} are excluded, until it is filled"
     if server.doubt:
         yield server.doubt
 
 
-def _effective_lookback(table: SourceTable) -> str:
-    if table.cursor.cast_type == TIMESTAMP and table.spec.lookback.span < _LOCAL_TIME_LOOKBACK:
+def _effective_lookback(table: SourceTable, pg_type: str) -> str:
+    if pg_type == TIMESTAMP and table.spec.lookback.span < _LOCAL_TIME_LOOKBACK:
         return "2h"
-    if table.cursor.cast_type == DATE:
-        return f"{_days(table)}d"
-    return str(table.spec.lookback)
+    return f"{_days(table)}d" if pg_type == DATE else str(table.spec.lookback)
 
 
 def _days(table: SourceTable) -> int:
@@ -256,9 +273,8 @@ def _days(table: SourceTable) -> int:
     return -(-table.spec.lookback.span // timedelta(days=1)) + 1
 
 
-def _lower(table: SourceTable, base: str, server: ServerBound, change: Change) -> str:
+def _lower(table: SourceTable, pg_type: str, base: str, server: ServerBound, change: Change) -> str:
     """SQL of the lowest cursor to read, from the watermark that is in force."""
-    pg_type = table.cursor.cast_type
     lower = typed(base, pg_type)
     if table.cursor_is_number:
         return f"{lower} - {table.spec.lookback.units}"
@@ -274,32 +290,31 @@ def _lower(table: SourceTable, base: str, server: ServerBound, change: Change) -
 
 
 def _next_watermark(
-    table: SourceTable, state: TableState, server: ServerBound, change: Change
+    table: SourceTable, column: Column, state: TableState, server: ServerBound, change: Change
 ) -> str:
     """SQL of the watermark to set; ``greatest`` ignores the NULL of a first run."""
-    pg_type, cursor = table.cursor.cast_type, f"src.{identifier(table.cursor.name)}"
+    pg_type, cursor = column.cast_type, f"src.{identifier(column.name)}"
     is_void = change.broken or change.is_clock_back or state.watermark is None
     before = "null" if is_void else typed(state.watermark or "", pg_type)
     if pg_type == TIMESTAMPTZ:
         return f"greatest({before}, {typed(server.watermark, TIMESTAMPTZ)})"
     # Such a cursor cannot be compared with the server's clock, only with its own largest value.
-    largest = (
-        f"select max({cursor}) from {table.sql_name} as src where not ({_is_future(table, server)})"
-    )
+    future = _is_future(column, server)
+    largest = f"select max({cursor}) from {table.sql_name} as src where not ({future})"
     return f"greatest({before}, ({largest}))"
 
 
-def _is_future(table: SourceTable, server: ServerBound) -> str:
-    cursor, pg_type = f"src.{identifier(table.cursor.name)}", table.cursor.cast_type
-    if table.cursor_is_number:
+def _is_future(column: Column, server: ServerBound) -> str:
+    cursor, pg_type = f"src.{identifier(column.name)}", column.cast_type
+    if pg_type not in _FUTURE:
         # Infinity and NaN sort above every number.
         return f"{cursor} > '1e1000'::numeric" if pg_type == "numeric" else "false"
     now = f"({typed(server.clock, TIMESTAMPTZ)} + {_FUTURE[pg_type]})::{pg_type}"
     return f"{cursor} > {now}"
 
 
-def _nulls(table: SourceTable) -> str:
-    if not table.cursor.nullable:
+def _nulls(table: SourceTable, column: Column) -> str:
+    if not column.nullable:
         return "0::bigint"
-    cursor = f"src.{identifier(table.cursor.name)}"
+    cursor = f"src.{identifier(column.name)}"
     return f"(select count(*) from {table.sql_name} as src where {cursor} is null)"

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from ingest.postgres.catalog import SourceTable
+from ingest.postgres.catalog import Column, SourceTable
 from ingest.postgres.connection import Connection
 from ingest.postgres.known import History
 from ingest.postgres.read import column_sql, from_sql
@@ -29,10 +29,11 @@ def went_back(connection: Connection, history: History) -> bool:
         RawFileError: A commit is damaged.
     """
     table = history.table
-    newest = _newest_rows(history)
-    if newest is None:
+    cursor = table.cursor
+    newest = _newest_rows(history, cursor) if cursor else None
+    if cursor is None or newest is None:
         return False
-    ordered = (*table.key, table.cursor)
+    ordered = (*table.key, cursor)
     names = [f"w{number}" for number, _ in enumerate(ordered)]
     texts = (map(postgres_text, newest.column(column.name).to_pylist()) for column in ordered)
     values = ", ".join(
@@ -49,7 +50,7 @@ def went_back(connection: Connection, history: History) -> bool:
             select from (values {values}) as witness ({", ".join(names)})
             where not exists (
                 select from {from_sql(table)}
-                where {same} and {column_sql(table.cursor)} >= witness.{names[-1]}
+                where {same} and {column_sql(cursor)} >= witness.{names[-1]}
             )
         ) as gone
         """
@@ -57,10 +58,10 @@ def went_back(connection: Connection, history: History) -> bool:
     return bool(found["gone"])
 
 
-def _newest_rows(history: History) -> pa.Table | None:
+def _newest_rows(history: History, cursor: Column) -> pa.Table | None:
     """Some rows with the largest cursors among the newest commits."""
     table: SourceTable = history.table
-    columns = [*dict.fromkeys((*table.key_names, table.cursor.name))]
+    columns = [*dict.fromkeys((*table.key_names, cursor.name))]
     files = [path for path, info in history.infos().items() if info.upserts][-_COMMITS:]
     types = pa.schema([(c.name, c.type.arrow) for c in table.columns if c.name in columns])
     rows = []
@@ -72,6 +73,5 @@ def _newest_rows(history: History) -> pa.Table | None:
     if not rows:
         return None
     found = pa.concat_tables(rows).drop_null()
-    cursor = found.column(table.cursor.name)
-    latest = pc.select_k_unstable(found, _ROWS, sort_keys=[(table.cursor.name, "descending")])
-    return found.take(latest) if len(cursor) else None
+    latest = pc.select_k_unstable(found, _ROWS, sort_keys=[(cursor.name, "descending")])
+    return found.take(latest) if found.num_rows else None

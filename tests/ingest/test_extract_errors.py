@@ -44,12 +44,6 @@ def database(source: Source) -> str:
         ),
         ("select 1", {"lookback": 5}, r"lookback 5 of shop\.events does not fit", "such as 1h"),
         (
-            "alter table shop.events drop constraint events_pkey",
-            {"primary_key": ()},
-            r"shop\.events has no primary key",
-            "declare `primary_key`",
-        ),
-        (
             "alter table shop.events add _op text",
             {},
             r"has a column _op, a name that raw files use",
@@ -201,70 +195,6 @@ def test_timeouts_are_added_and_never_replaced() -> None:
     assert with_network_defaults("host=h") == (
         "host=h connect_timeout=10 keepalives_idle=30 keepalives_interval=10 keepalives_count=3"
     )
-
-
-def test_a_new_column_is_landed_from_then_on(source: Source) -> None:
-    source.extract()
-    source.execute(
-        "alter table shop.events add extra text default 'd'",
-        "insert into shop.events values (2, 'x', now(), 'e')",
-    )
-    report = source.extract()
-    assert any(warning.startswith("new column extra") for warning in report.warnings)
-    assert source.current("id, extra") in ([(1, None), (2, "e")], [(1, "d"), (2, "e")])
-    assert len({info.schema_hash for info in source.infos()}) == 2
-    source.extract(full=True)
-    assert source.current("id, extra") == [(1, "d"), (2, "e")]
-    assert source.extract().warnings == ()
-
-
-def test_a_dropped_column_is_said_and_nothing_is_lost(source: Source) -> None:
-    source.extract()
-    source.execute("alter table shop.events drop label", "insert into shop.events (id) values (2)")
-    report = source.extract()
-    assert report.warnings == ("column label is gone from shop.events: not landed any more",)
-    assert [row[0] for row in source.current()] == [1, 2]
-    assert source.extract().rows == 0
-
-
-@pytest.mark.parametrize(
-    ("change", "said"),
-    [
-        (
-            "alter label type int using 7",
-            r"column label of shop\.events was text and is now integer",
-        ),
-        ("alter id type numeric(12,0)", r"column id of shop\.events was bigint and is now numeric"),
-    ],
-)
-def test_a_retyped_column_stops_the_table(source: Source, change: str, said: str) -> None:
-    source.extract()
-    files = source.files()
-    source.execute(f"alter table shop.events {change}")
-    with pytest.raises(ExtractionError, match=said) as error:
-        source.extract()
-    assert "move data/raw/shop/events away" in error.value.next_step
-    assert source.files() == files
-
-
-def test_a_column_that_comes_back_with_another_type_stops_the_table(source: Source) -> None:
-    source.extract()
-    source.execute("alter table shop.events drop label", "insert into shop.events values (2)")
-    source.extract()
-    source.execute("alter table shop.events add label int")
-    with pytest.raises(ExtractionError, match=r"column label of shop\.events was"):
-        source.extract()
-
-
-def test_renamed_and_nullable_columns(source: Source) -> None:
-    source.extract()
-    source.execute(
-        "alter table shop.events rename label to name",
-        "insert into shop.events values (2, 'y')",
-    )
-    report = source.extract()
-    assert len(report.warnings) == 2
-    assert source.current("name")[-1] == ("y",)
 
 
 def test_a_table_locked_by_somebody_fails_alone(
