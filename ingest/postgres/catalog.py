@@ -58,6 +58,7 @@ class SourceTable:
         rows_estimate: The planner's idea of how many rows there are; None before the first ANALYZE.
         schema: The Arrow schema of its raw files.
         relations: Those that hold its rows, itself first.
+        has_key: Whether its rows have a key, and not only what they say.
         is_key_unique: Whether an index makes its key unique, in one relation.
     """
 
@@ -69,6 +70,7 @@ class SourceTable:
     rows_estimate: int | None
     schema: pa.Schema
     relations: tuple[Relation, ...]
+    has_key: bool
     is_key_unique: bool
 
     @property
@@ -80,11 +82,6 @@ class SourceTable:
     def key_names(self) -> tuple[str, ...]:
         """The names of the key's columns."""
         return tuple(column.name for column in self.key)
-
-    @property
-    def has_key(self) -> bool:
-        """Whether its rows have a key, and not only what they say."""
-        return self.key_names != (ROW_ID,)
 
     @property
     def cursor_is_number(self) -> bool:
@@ -127,7 +124,8 @@ def read_table(
     by_name = {column.name: column for column in columns}
     key_names, is_unique = _key(connection, spec, relation, by_name)
     cursor = _cursor(spec, by_name)
-    if not key_names:
+    has_key = bool(key_names)
+    if not has_key:
         if any(name.lower() == ROW_ID for name in by_name):
             raise SourceError(
                 f"{spec.schema}.{spec.name} has no key, and its column {ROW_ID} bears the name "
@@ -145,6 +143,7 @@ def read_table(
         rows_estimate=relation["estimate"] if relation["estimate"] > 0 else None,
         schema=raw_schema(pa.schema([(column.name, column.type.arrow) for column in columns])),
         relations=relations,
+        has_key=has_key,
         is_key_unique=is_unique and (relation["kind"] != "r" or len(relations) == 1),
     )
 

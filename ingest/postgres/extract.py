@@ -98,8 +98,11 @@ def extract_tables(
 
 
 def lock_path(settings: Settings, spec: TableSpec) -> Path:
-    """The lock that whoever appends to a table's raw commits holds."""
-    return settings.state_dir / "locks" / f"extract.{spec.label}.lock"
+    """The lock that whoever appends to a table's raw commits holds.
+
+    It lies beside the raw layer, which two checkouts may share, and not in one checkout's state.
+    """
+    return settings.raw_locks_dir / f"extract.{spec.label}.lock"
 
 
 def _one_snapshot(

@@ -11,7 +11,9 @@ import pytest
 from support.extraction import EVENTS, Source, spec
 
 from ingest.postgres import ExtractionError
+from ingest.postgres.extract import lock_path
 from lakehouse.errors import LakeError
+from lakehouse.locks import file_lock
 
 
 @pytest.fixture
@@ -408,9 +410,6 @@ def test_all_tables_of_a_run_share_one_snapshot(
 
 
 def test_a_second_extractor_is_refused_and_says_who_runs(source: Source) -> None:
-    from ingest.postgres.extract import lock_path
-    from lakehouse.locks import file_lock
-
     path = lock_path(source.settings, source.specs[0])
     with (
         file_lock(path, purpose="lake extract shop.events"),
@@ -418,6 +417,19 @@ def test_a_second_extractor_is_refused_and_says_who_runs(source: Source) -> None
     ):
         source.extract()
     source.extract()
+
+
+def test_two_checkouts_on_one_raw_layer_exclude_each_other(source: Source, tmp_path: Path) -> None:
+    source.settings.raw_dir.mkdir(parents=True)
+    other = tmp_path / "other"
+    (other / "data").mkdir(parents=True)
+    (other / "data" / "raw").symlink_to(source.settings.raw_dir)
+    beside = Source(source.dsn, other, source.specs)
+    with (
+        file_lock(lock_path(beside.settings, beside.specs[0]), purpose="another checkout"),
+        pytest.raises(LakeError, match="already running: another checkout"),
+    ):
+        source.extract()
 
 
 def hammer(
