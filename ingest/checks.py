@@ -124,7 +124,7 @@ def _guarantee(settings: Settings, specs: Sequence[TableSpec]) -> Finding:
     from ingest.postgres.watermark import read_server_bound
 
     with _session(settings, specs) as connection:
-        bound = read_server_bound(connection)
+        bound = read_server_bound(connection, ())
     if bound.doubt is not None:
         return warning(
             f"not exact: {bound.doubt}; each run reads the table's lookback again",

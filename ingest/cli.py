@@ -141,7 +141,8 @@ def _show(reports: Sequence["ExtractReport"]) -> None:
     for report in reports:
         for warning in report.warnings:
             typer.echo(f"{_name(report)}: {warning}", err=True)
-    for guarantee in sorted({r.guarantee for r in reports if r.guarantee} - {"exact"}):
+    doubts = {r.guarantee for r in reports if r.guarantee and r.guarantee.startswith("lookback")}
+    for guarantee in sorted(doubts):
         typer.echo(f"The watermark is not exact: {guarantee}", err=True)
 
 
@@ -172,9 +173,13 @@ def _line(report: "ExtractReport") -> str:
     if report.error:
         return f"{_name(report)}: failed"
     found = f"{report.upserts:,} new, {report.deletes:,} deleted" if report.rows else "nothing new"
-    below = _short(report.watermark_after) or "nothing yet"
+    complete = (
+        f"complete below {_short(report.watermark_after) or 'nothing yet'}"
+        if not (report.guarantee or "").startswith("full")
+        else "read as a whole"
+    )
     return (
-        f"{_name(report)}: {found}; complete below {below}"
+        f"{_name(report)}: {found}; {complete}"
         f" ({(report.guarantee or 'unknown').split(':')[0]}), {report.seconds:.1f} s"
     )
 

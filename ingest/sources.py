@@ -22,6 +22,7 @@ from lakehouse.source import DEFAULT_VARIABLE
 NullCursor = Literal["include", "raise", "exclude"]
 Deletes = Literal["reconcile", "ignore"]
 Clock = Literal["database", "application"]
+SchemaDrift = Literal["evolve", "freeze"]
 
 _DEFAULT_DELETE_SHARE = 0.20
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
@@ -29,11 +30,13 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "null_cursor": ("include", "raise", "exclude"),
     "deletes": ("reconcile", "ignore"),
     "clock": ("database", "application"),
+    "schema_drift": ("evolve", "freeze"),
 }
 _FILE_KEYS = ("sources",)
 _SOURCE_KEYS = ("name", "dsn_env", "schema", "tables")
 _TABLE_KEYS = (
-    "name", "table", "schema", "primary_key", "cursor", "lookback", "max_delete_share", *_CHOICES
+    "name", "table", "schema", "primary_key", "cursor", "lookback", "max_delete_share",
+    "deletes_every", *_CHOICES
 )  # fmt: skip
 _RESERVED = ("stream",)
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
@@ -72,11 +75,16 @@ class TableSpec:
         schema: PostgreSQL schema that holds the table.
         name: The table in the raw layer, in dbt and in Dagster: a plain name.
         primary_key: Columns that identify a row; empty means the key that the database declares.
-        cursor: Column that grows whenever a row is inserted or updated.
+        cursor: Column that grows whenever a row is inserted or updated; None means that every run
+            reads the whole table.
         lookback: How far below the watermark every run reads again.
         null_cursor: What to do with rows whose cursor is NULL.
         deletes: Whether keys that disappeared become tombstones.
-        clock: Who sets the cursor; an application's clock allows no exact watermark.
+        clock: Who sets the cursor; only the database's clock allows an exact watermark. None means
+            that nobody has said.
+        schema_drift: What changed columns do: ``evolve`` lands them, ``freeze`` stops the table.
+        deletes_every: How often the keys of a large table are compared; None means at every run of
+            a small one, and hourly.
         max_delete_share: Largest share of the live rows that one run may tombstone, 0 to 1.
         table: The table in PostgreSQL; None if it has the name above there, too.
         dsn_env: The environment variable that holds the address of the source's database.
@@ -86,11 +94,13 @@ class TableSpec:
     schema: str
     name: str
     primary_key: tuple[str, ...]
-    cursor: str
+    cursor: str | None
     lookback: Lookback
     null_cursor: NullCursor = "include"
     deletes: Deletes = "reconcile"
-    clock: Clock = "database"
+    clock: Clock | None = None
+    schema_drift: SchemaDrift = "evolve"
+    deletes_every: timedelta | None = None
     max_delete_share: float = _DEFAULT_DELETE_SHARE
     table: str | None = None
     dsn_env: str = DEFAULT_VARIABLE
@@ -337,8 +347,9 @@ class _Reader:
             schema=self._text(where, {**source, **table}, "schema"),
             name=str(table["name"]),
             primary_key=self._primary_key(where, table),
-            cursor=self._text(where, table, "cursor"),
+            cursor=self._text(where, table, "cursor") if "cursor" in table else None,
             lookback=self._lookback(where, table),
+            deletes_every=self._deletes_every(where, table),
             max_delete_share=self._share(where, table),
             table=self._text(where, table, "table") if "table" in table else None,
             dsn_env=self._variable(f"source {source['name']}", source),
@@ -399,6 +410,14 @@ class _Reader:
             return parse_lookback(table.get("lookback", "1h"))
         except ValueError as error:
             raise self._error(where, f"has `lookback`: {error}") from error
+
+    def _deletes_every(self, where: str, table: Mapping[str, Any]) -> timedelta | None:
+        if "deletes_every" not in table:
+            return None
+        try:
+            return parse_lookback(table["deletes_every"]).span
+        except ValueError as error:
+            raise self._error(where, f"has `deletes_every`: {error}") from error
 
     def _share(self, where: str, table: Mapping[str, Any]) -> float:
         share = table.get("max_delete_share", _DEFAULT_DELETE_SHARE)

@@ -202,7 +202,7 @@ def show(name: _Name, as_json: _AsJson = False) -> None:
             spec.origin,
             ", ".join(spec.primary_key) or "as in the database",
             spec.cursor,
-            spec.lookback.text,
+            spec.lookback.text if spec.cursor else None,
         )
         for spec in source.tables
     ]
@@ -327,7 +327,7 @@ def _show_proposals(proposals: "Sequence[Proposal]") -> None:
         (
             one.name,
             one.relation.rows,
-            as_identifier(one.spec.cursor) if one.spec else None,
+            as_identifier(one.spec.cursor) if one.spec and one.spec.cursor else None,
             one.guarantee.split(":")[0] if one.guarantee else "not taken",
         )
         for one in proposals
@@ -359,7 +359,7 @@ def _tables(count: int) -> str:
 
 
 def _doubt(guarantee: str | None) -> list[str]:
-    return [] if guarantee in (None, "exact") else [f"not exact, {guarantee}"]
+    return [guarantee] if guarantee and guarantee.startswith("lookback") else []
 
 
 def _close(

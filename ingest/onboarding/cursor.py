@@ -62,7 +62,7 @@ def choose_cursor(table: str, columns: tuple[CatalogColumn, ...]) -> CursorChoic
         None,
     )
     # Of several the one that a trigger keeps is sure; an index alone only says what is asked for.
-    kept = [column for column in instants if column.set_by]
+    kept = [column for column in instants if column.named_by]
     for chosen in (instants, kept):
         if len(chosen) == 1:
             return CursorChoice(name=chosen[0].name, created=created)

@@ -52,7 +52,7 @@ class TableText:
         origin: Schema and name as in PostgreSQL's SQL.
         comment: What its owner wrote about it; None if nothing.
         primary_key: Plain names of the columns that identify a row.
-        changed_at: Plain name of the cursor.
+        changed_at: Plain name of the cursor; None without one.
         columns: Its columns.
         rows: About how many rows there are; None if unknown.
     """
@@ -62,7 +62,7 @@ class TableText:
     origin: str
     comment: str | None
     primary_key: tuple[str, ...]
-    changed_at: str
+    changed_at: str | None
     columns: tuple[ColumnText, ...]
     rows: int | None
 
@@ -108,7 +108,7 @@ def source_item(table: TableText) -> str:
         "config:",
         "  meta:",
         f"    primary_key: {scalar(list(table.primary_key))}",
-        f"    changed_at: {scalar(table.changed_at)}",
+        *([f"    changed_at: {scalar(table.changed_at)}"] if table.changed_at else []),
         "columns:",
         *(indent(_column(column), "  ") for column in table.columns),
     ]

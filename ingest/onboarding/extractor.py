@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from ingest.postgres.catalog import SourceTable, read_table
 from ingest.postgres.connection import Connection
+from ingest.postgres.identity import Change, read_relations
 from ingest.postgres.watermark import ServerBound, guarantee, read_server_bound
 from ingest.sources import TableSpec
 
@@ -18,7 +19,8 @@ class Judged:
 
     Attributes:
         table: What it is.
-        guarantee: How sure it is that nothing is missed: ``exact``, or the lookback and why.
+        guarantee: How sure it is that nothing is missed: ``exact``, ``full``, or the lookback and
+            why it is needed.
     """
 
     table: SourceTable
@@ -37,7 +39,7 @@ class Extractor:
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
-        self._server: ServerBound = read_server_bound(connection)
+        self._server: ServerBound = read_server_bound(connection, ())
 
     def judge(self, spec: TableSpec) -> Judged:
         """Look at a table as an extraction would.
@@ -45,5 +47,6 @@ class Extractor:
         Raises:
             SourceError: It cannot be extracted as declared.
         """
-        table = read_table(self.connection, spec)
-        return Judged(table, guarantee(table, self._server))
+        relations = read_relations(self.connection, [spec])
+        table = read_table(self.connection, spec, relations.get((spec.schema, spec.relation), ()))
+        return Judged(table, guarantee(table, self._server, Change()))

@@ -5,6 +5,7 @@ comments. Here does not belong what follows from them (``cursor``, ``propose``, 
 """
 
 import json
+import re
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
@@ -32,8 +33,9 @@ class CatalogColumn:
         pg_type: Its type with the modifier; of a domain, the type below it.
         not_null: Whether the catalogue forbids NULL.
         comment: What its owner wrote about it; None if nothing.
-        default: Its default as SQL; None if there is none.
-        set_by: Triggers before an update whose code names the column.
+        named_by: Triggers before an update whose code names the column.
+        stamped: Whether triggers set it to the database's clock at every insert and update,
+            whatever the statement says.
         indexed: Whether an index begins with it.
     """
 
@@ -41,8 +43,8 @@ class CatalogColumn:
     pg_type: str
     not_null: bool
     comment: str | None = None
-    default: str | None = None
-    set_by: tuple[str, ...] = ()
+    named_by: tuple[str, ...] = ()
+    stamped: bool = False
     indexed: bool = False
 
 
@@ -142,6 +144,7 @@ def read_relations(connection: Connection, schemas: Collection[str] = ()) -> lis
                 where d.classid = 'pg_class'::regclass and d.objid = chosen.oid
                     and d.deptype = 'e'),
             'columns', {_COLUMNS},
+            'triggers', {_TRIGGERS},
             'keys', {_KEYS},
             'foreign_keys', {_FOREIGN_KEYS}
         )::text as document
@@ -164,21 +167,23 @@ _COLUMNS = """(
     select coalesce(jsonb_agg(jsonb_build_object(
         'name', b.attname, 'pg_type', format_type(b.typid, b.typmod), 'not_null', b.attnotnull,
         'comment', col_description(chosen.oid, b.attnum),
-        'default', (
-            select pg_get_expr(d.adbin, d.adrelid) from pg_attrdef d
-            where d.adrelid = chosen.oid and d.adnum = b.attnum),
-        'set_by', (
-            select coalesce(jsonb_agg(g.tgname order by g.tgname), '[]')
-            from pg_trigger g join pg_proc p on p.oid = g.tgfoid
-            where g.tgrelid = chosen.oid and not g.tgisinternal and g.tgenabled in ('O', 'A')
-                and g.tgtype & 19 = 19
-                and strpos(lower(p.prosrc || ' ' || encode(g.tgargs, 'escape')),
-                    lower(b.attname)) > 0),
         'indexed', exists(
             select from pg_index i where i.indrelid = chosen.oid and i.indisvalid
                 and i.indpred is null and i.indkey[0] = b.attnum)
         ) order by b.attnum), '[]')
     from base b join pg_type t on t.oid = b.typid and t.typtype <> 'd')"""
+
+# Those before each row: bits 1 and 2; on insert: 4; on update: 16.
+_TRIGGERS = """(
+    select coalesce(jsonb_agg(jsonb_build_object(
+        'name', g.tgname, 'code', p.prosrc, 'function', p.proname,
+        'arguments', encode(g.tgargs, 'escape'),
+        'on_insert', g.tgtype & 4 <> 0, 'on_update', g.tgtype & 16 <> 0,
+        'always', g.tgqual is null and coalesce(array_length(g.tgattr::int2[], 1), 0) = 0
+        ) order by g.tgname), '[]')
+    from pg_trigger g join pg_proc p on p.oid = g.tgfoid
+    where g.tgrelid = chosen.oid and not g.tgisinternal and g.tgenabled in ('O', 'A')
+        and g.tgtype & 3 = 3)"""
 
 _KEYS = """(
     select coalesce(jsonb_agg(k.key order by k.key ->> 'columns'), '[]') from (
@@ -230,8 +235,12 @@ def _relation(document: dict[str, Any]) -> Relation:
                 pg_type=column["pg_type"],
                 not_null=column["not_null"],
                 comment=column["comment"],
-                default=column["default"],
-                set_by=tuple(column["set_by"]),
+                named_by=tuple(
+                    trigger["name"]
+                    for trigger in document["triggers"]
+                    if trigger["on_update"] and _names_column(trigger, column["name"])
+                ),
+                stamped=_is_stamped(document["triggers"], column["name"]),
                 indexed=column["indexed"],
             )
             for column in document["columns"]
@@ -248,3 +257,34 @@ def _relation(document: dict[str, Any]) -> Relation:
             for key in document["foreign_keys"]
         ),
     )
+
+
+_NOW = (
+    r"(?:now\s*\(\s*\)|current_timestamp|(?:clock|transaction|statement)_timestamp\s*\(\s*\))\s*;"
+)
+_COMMENT = re.compile(r"--[^\n]*|/\*.*?\*/", flags=re.DOTALL)
+_CONDITION = re.compile(r"\b(if|case|when|exception|loop|execute)\b", flags=re.IGNORECASE)
+
+
+def _names_column(trigger: dict[str, Any], column: str) -> bool:
+    return column.lower() in f"{trigger['code']} {trigger['arguments']}".lower()
+
+
+def _is_stamped(triggers: list[dict[str, Any]], column: str) -> bool:
+    """Whether one trigger or more set a column to the clock at every insert and every update."""
+    sure = [one for one in triggers if one["always"] and _sets_clock(one, column)]
+    return any(one["on_insert"] for one in sure) and any(one["on_update"] for one in sure)
+
+
+def _sets_clock(trigger: dict[str, Any], column: str) -> bool:
+    """Whether a trigger's code does nothing about a column but to set it to the clock.
+
+    What it cannot be sure of it denies: a condition anywhere in the code is enough.
+    """
+    code = _COMMENT.sub(" ", trigger["code"])
+    quoted = re.escape('"' + column.replace('"', '""') + '"')
+    bare = rf"|{re.escape(column)}" if as_identifier(column) == column else ""
+    assigned = rf"\bnew\s*\.\s*(?:{quoted}{bare})\s*:?=\s*"
+    everywhere = re.findall(assigned, code, flags=re.IGNORECASE)
+    to_clock = re.findall(assigned + _NOW, code, flags=re.IGNORECASE)
+    return bool(to_clock) and len(to_clock) == len(everywhere) and not _CONDITION.search(code)

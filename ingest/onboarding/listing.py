@@ -71,14 +71,12 @@ def entry(spec: TableSpec, schema: str | None) -> str:
         fields["table"] = spec.table
     if spec.schema != schema:
         fields["schema"] = spec.schema
-    fields |= {
-        "primary_key": list(spec.primary_key),
-        "cursor": spec.cursor,
-        "lookback": spec.lookback.text,
-        "null_cursor": spec.null_cursor,
-        "deletes": spec.deletes,
-        "clock": spec.clock,
-    }
+    if spec.primary_key:
+        fields["primary_key"] = list(spec.primary_key)
+    if spec.cursor is not None:
+        fields |= {"cursor": spec.cursor, "clock": spec.clock, "lookback": spec.lookback.text}
+        fields["null_cursor"] = spec.null_cursor
+    fields["deletes"] = spec.deletes
     return _lines(fields)
 
 
@@ -91,4 +89,5 @@ def scalar(value: object) -> str:
 
 
 def _lines(fields: dict[str, Any]) -> str:
-    return "\n".join(f"{key}: {scalar(value)}" for key, value in fields.items())
+    said = {key: value for key, value in fields.items() if value is not None}
+    return "\n".join(f"{key}: {scalar(value)}" for key, value in said.items())

@@ -42,11 +42,11 @@ class Proposal:
         relation: What the catalogue says.
         name: Its plain name.
         spec: How it would be extracted; None if it would not.
-        guarantee: How sure it is that nothing is missed: ``exact``, or the lookback and why; None
-            if it would not be extracted.
+        guarantee: How sure it is that nothing is missed: ``exact``, ``full``, or the lookback and
+            why it is needed; None if it would not be extracted.
         reason: Why it would not be extracted, with what would change that; None if it would.
         notes: What a person should know, a sentence each.
-        candidates: Columns of which a person must say which is the cursor.
+        candidates: Columns of which a person may say that one is the cursor.
     """
 
     relation: Relation
@@ -182,14 +182,13 @@ def table_names(relations: Sequence[Relation], listed: Mapping[tuple[str, str], 
 
 def _propose(relation: Relation, name: str, source: SourceSpec, answers: Answers) -> Proposal:
     """What follows from the catalogue and the answers alone."""
+    if reason := _obstacle(relation):
+        return Proposal(relation=relation, name=name, reason=reason)
     key = _answer(answers.keys, relation, name) or relation.primary_key or _shortest(relation)
     choice = choose_cursor(relation.name, relation.columns)
     said = _answer(answers.cursors, relation, name)
-    cursor = said or choice.name
-    reason = _obstacle(relation, name, key, cursor, choice)
-    if reason or not cursor:
-        unclear = choice.candidates if key and not cursor else ()
-        return Proposal(relation=relation, name=name, reason=reason, candidates=unclear)
+    # Without a key rows are told apart by all that they say, for which all have to be read.
+    cursor = (said or choice.name) if key else None
     column = next((c for c in relation.columns if c.name == cursor), None)
     spec = TableSpec(
         source=source.name,
@@ -200,12 +199,44 @@ def _propose(relation: Relation, name: str, source: SourceSpec, answers: Answers
         primary_key=key,
         cursor=cursor,
         lookback=parse_lookback(_lookback(column)),
-        clock="application" if column and _is_instant(column) and not column.set_by else "database",
+        clock="database" if column and column.stamped else None,
     )
-    notes: tuple[str, ...] = ()
-    if said and said != choice.name:
-        notes = ("the cursor is the one that you say: a row that changes without it is missed",)
-    return Proposal(relation=relation, name=name, spec=spec, notes=notes)
+    return Proposal(
+        relation=relation,
+        name=name,
+        spec=spec,
+        notes=tuple(_advice(name, key, cursor, choice, said)),
+        candidates=choice.candidates if key and not cursor else (),
+    )
+
+
+def _advice(
+    name: str, key: tuple[str, ...], cursor: str | None, choice: CursorChoice, said: str | None
+) -> Iterable[str]:
+    """What a person can say that the catalogue does not."""
+    if not key:
+        yield (
+            "no key: every run reads all rows and tells them apart by all that they say; add a"
+            " primary key at the source, or say --key TABLE=COLUMN for one that is unique"
+        )
+    elif said and said != choice.name:
+        yield "the cursor is the one that you say: a row that changes without it is missed"
+    elif choice.candidates and not cursor:
+        columns = " or ".join(map(as_identifier, choice.candidates))
+        yield (
+            f"every run reads all rows, as it is not clear whether {columns} tells changes; if one"
+            f" does, say --cursor {name}=..."
+        )
+    elif choice.created and not cursor:
+        yield (
+            "every run reads all rows, as no column tells changes; add updated_at with a trigger at"
+            f" the source, or, if rows never change, say --cursor {name}={choice.created}"
+        )
+    elif not cursor:
+        yield (
+            "every run reads all rows, as no column tells changes; to read only what is new, add"
+            " updated_at with a trigger at the source"
+        )
 
 
 def _checked(extractor: Extractor, proposal: Proposal) -> Proposal:
@@ -221,13 +252,7 @@ def _checked(extractor: Extractor, proposal: Proposal) -> Proposal:
     return replace(proposal, guarantee=found.guarantee, notes=notes)
 
 
-def _obstacle(
-    relation: Relation,
-    name: str,
-    key: tuple[str, ...],
-    cursor: str | None,
-    choice: CursorChoice,
-) -> str | None:
+def _obstacle(relation: Relation) -> str | None:
     """Why nothing can be proposed, with what a person can do about it."""
     if not relation.readable:
         return f"this role may not read it: grant select on {relation.origin}"
@@ -236,43 +261,16 @@ def _obstacle(
             "row-level security hides rows of it from this role: read as its owner, or as a role"
             " with bypassrls"
         )
-    folded = [column.name.lower() for column in relation.columns]
-    if twins := [c.name for c in relation.columns if folded.count(c.name.lower()) > 1]:
-        return (
-            f"columns {' and '.join(map(as_identifier, twins))} differ only in case, which DuckDB"
-            " does not tell apart: rename one, or take a view that does"
-        )
-    kind = KINDS[relation.kind]
-    if not key:
-        add = "add a primary key at the source, or " if relation.is_table else ""
-        return f"this {kind} has no key: {add}say --key {name}=COLUMN for one that is unique"
-    if cursor:
-        return None
-    if choice.candidates:
-        columns = " or ".join(map(as_identifier, choice.candidates))
-        return f"it is not clear which column tells changes: say --cursor {name}=... ({columns})"
-    if choice.created:
-        return (
-            "no column tells changes: add updated_at with a trigger at the source, or, if rows"
-            f" never change, say --cursor {name}={as_identifier(choice.created)}"
-        )
-    return (
-        "no column tells changes: add updated_at with a trigger at the source, or say"
-        f" --cursor {name}=COLUMN"
-    )
+    return None
 
 
 def _notes(relation: Relation, spec: TableSpec, table: SourceTable) -> Iterable[str]:
-    if not relation.is_table:
-        kind = KINDS[relation.kind]
-        yield f"a {kind}: nothing in the database keeps its key unique"
+    if not relation.is_table and spec.primary_key:
+        yield f"a {KINDS[relation.kind]}: nothing in the database keeps its key unique"
     elif spec.primary_key != relation.primary_key:
         yield "no primary key: the shortest key that is unique and never NULL is taken"
-    if spec.clock == "application":
-        yield (
-            "no trigger keeps the cursor, so every statement must set it; if all take the"
-            " database's now(), write `clock: database`"
-        )
+    if table.cursor is None:
+        return
     if not table.cursor_indexed:
         yield "no index begins with the cursor: every run reads the whole table"
     if table.cursor.nullable:
@@ -284,10 +282,6 @@ def _lookback(column: CatalogColumn | None) -> str:
         # Of a sequence: so many rows can be written and not yet committed.
         return "10000"
     return "1h"
-
-
-def _is_instant(column: CatalogColumn) -> bool:
-    return column.pg_type.startswith("timestamp")
 
 
 def _shortest(relation: Relation) -> tuple[str, ...]:

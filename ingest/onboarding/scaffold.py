@@ -15,7 +15,7 @@ import yaml
 from ingest.onboarding import dbt_text
 from ingest.onboarding.dbt_text import ColumnText, TableText
 from ingest.onboarding.extractor import Extractor
-from ingest.onboarding.inspect import Relation, read_relations
+from ingest.onboarding.inspect import CatalogColumn, Relation, read_relations
 from ingest.onboarding.names import column_names
 from ingest.onboarding.yaml_text import (
     Step,
@@ -74,17 +74,8 @@ def read_tables(
     """
     schemas = {spec.schema for spec in source.tables}
     relations = {(r.schema, r.name): r for r in read_relations(extractor.connection, schemas)}
-    names = {
-        place: column_names(column.name for column in relation.columns)
-        for place, relation in relations.items()
-    }
     models = {(spec.schema, spec.relation): spec.name for spec in source.tables}
-    found = []
-    for spec in chosen:
-        table = extractor.judge(spec).table
-        relation = relations[spec.schema, spec.relation]
-        found.append(_table(spec, table, relation, names, models))
-    return found
+    return [_table(spec, extractor.judge(spec).table, relations, models) for spec in chosen]
 
 
 def scaffold(
@@ -244,16 +235,17 @@ def data_type(arrow: pa.DataType) -> str:
 def _table(
     spec: TableSpec,
     table: SourceTable,
-    relation: Relation,
-    names: dict[tuple[str, str], dict[str, str]],
+    relations: dict[tuple[str, str], Relation],
     models: dict[tuple[str, str], str],
 ) -> TableText:
-    own = names[relation.schema, relation.name]
+    relation = relations[spec.schema, spec.relation]
+    # Those of the extractor, which adds one where a table has no key.
+    own = column_names(column.name for column in table.columns)
     catalog = {column.name: column for column in relation.columns}
     references = {
         key.columns[0]: (
             f"stg_{spec.source}__{models[key.schema, key.table]}",
-            names[key.schema, key.table][key.references[0]],
+            _names(relations[key.schema, key.table])[key.references[0]],
         )
         for key in relation.foreign_keys
         if len(key.columns) == 1 and (key.schema, key.table) in models
@@ -264,14 +256,14 @@ def _table(
         origin=spec.origin,
         comment=relation.comment,
         primary_key=tuple(own[name] for name in table.key_names),
-        changed_at=own[table.cursor.name],
+        changed_at=own[table.cursor.name] if table.cursor else None,
         columns=tuple(
             ColumnText(
                 name=own[column.name],
                 raw_name=column.name,
                 data_type=data_type(column.type.arrow),
                 pg_type=column.pg_type,
-                comment=catalog[column.name].comment,
+                comment=_comment(catalog, column.name),
                 not_null=not column.nullable,
                 references=references.get(column.name),
             )
@@ -279,3 +271,13 @@ def _table(
         ),
         rows=table.rows_estimate,
     )
+
+
+def _names(relation: Relation) -> dict[str, str]:
+    return column_names(column.name for column in relation.columns)
+
+
+def _comment(catalog: dict[str, CatalogColumn], name: str) -> str | None:
+    if name not in catalog:
+        return "What tells this row from others, as the table has no key."
+    return catalog[name].comment

@@ -92,11 +92,7 @@ def commit(file: Staged, plan: Plan, state: TableState, footer: Footer) -> Commi
         resume_position=footer.resume_position,
         cursor_min=file.cursor_min,
         cursor_max=file.cursor_max,
-        details={
-            **footer.details,
-            FOLLOWS: state.digest,
-            "source_types": plan.table.source_types,
-        },
+        details={**footer.details, FOLLOWS: state.digest},
     )
 
 
@@ -111,7 +107,7 @@ def as_tombstones(plan: Plan, keys: pa.Table) -> pa.Table:
     return raw_table(plan.table, columns, DELETE, plan.read_at)
 
 
-def _cursor_at(plan: Plan, rows: pa.Table, index: int) -> str:
+def _cursor_at(plan: Plan, rows: pa.Table, index: int) -> str | None:
     return position_of(plan.table, rows, index).cursor
 
 

@@ -10,13 +10,16 @@ import logging
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from ingest.postgres.connection import Connection
+from ingest.postgres.identity import read_log_position
 from ingest.postgres.report import (
     ConnectionLostError,
     ExtractionError,
     ExtractReport,
+    RewrittenMeanwhileError,
     SourceError,
     UnreachableError,
 )
@@ -75,6 +78,12 @@ def extract_tables(
                     was_connected = True
                     if failed := _one_snapshot(settings, connection, options, waiting):
                         errors.append(failed)
+            except RewrittenMeanwhileError as error:
+                failures += 1
+                if failures >= _ATTEMPTS:
+                    _, report = waiting.pop(0)
+                    report.error, failures = str(error), 0
+                    errors.append(error)
             except (ConnectionLostError, UnreachableError) as error:
                 if not was_connected:
                     raise
@@ -89,8 +98,11 @@ def extract_tables(
 
 
 def lock_path(settings: Settings, spec: TableSpec) -> Path:
-    """The lock that whoever appends to a table's raw commits holds."""
-    return settings.state_dir / "locks" / f"extract.{spec.label}.lock"
+    """The lock that whoever appends to a table's raw commits holds.
+
+    It lies beside the raw layer, which two checkouts may share, and not in one checkout's state.
+    """
+    return settings.raw_locks_dir / f"extract.{spec.label}.lock"
 
 
 def _one_snapshot(
@@ -105,15 +117,16 @@ def _one_snapshot(
         Why a table failed. That may have ended the transaction, so the tables after it stay on the
         list for another snapshot.
     """
-    server = read_server_bound(connection)
+    server = read_server_bound(connection, [spec for spec, _ in waiting])
     connection.begin_snapshot()
+    server = replace(server, mark=read_log_position(connection, server.mark))
     failed: LakeError | None = None
     while waiting and failed is None:
         spec, report = waiting[0]
         started = time.monotonic()
         try:
             extract_table(settings, connection, server, spec, options, report)
-        except ConnectionLostError:
+        except (ConnectionLostError, RewrittenMeanwhileError):
             raise  # the table stays on the list
         except LakeError as error:
             failed, report.error = error, str(error)

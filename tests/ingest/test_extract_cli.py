@@ -18,7 +18,7 @@ def source(pg_dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sour
     listed.parent.mkdir()
     listed.write_text(
         "sources: [{name: shop, schema: shop, tables: "
-        "[{name: events, cursor: updated_at, lookback: 0s}]}]"
+        "[{name: events, cursor: updated_at, lookback: 0s, clock: database}]}]"
     )
     monkeypatch.setenv("LAKE_ROOT", str(tmp_path))
     monkeypatch.setenv("LAKE_SOURCE_DSN", pg_dsn)

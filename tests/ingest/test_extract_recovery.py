@@ -1,6 +1,7 @@
 """Whatever stops an extraction, the next one goes on and ends where an undisturbed one would."""
 
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -330,3 +331,39 @@ def test_no_server_is_said_at_once(tmp_path: Path) -> None:
     with pytest.raises(LakeError, match=r"does not answer.*Connection refused") as error:
         source.extract()
     assert "s3cr" not in str(error.value)
+
+
+HISTORY = (
+    "update shop.events set label = '{run}', updated_at = now() where id = {id}",
+    "update shop.events set label = '{run}' where id = {id}",
+    "update shop.events set label = '{run}', updated_at = null where id = {id}",
+    "update shop.events set label = '{run}', updated_at = '2023-01-01' where id = {id}",
+    "insert into shop.events values ({id}, '{run}') on conflict do nothing",
+    "insert into shop.events values ({id}, '{run}', '2023-01-01') on conflict do nothing",
+    "insert into shop.events values ({id}, '{run}', null) on conflict do nothing",
+    "delete from shop.events where id = {id}",
+)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(6))
+def test_a_full_read_brings_back_whatever_was_set_aside(
+    pg_dsn: str, tmp_path: Path, seed: int
+) -> None:
+    rng = random.Random(seed)
+    source = Source(pg_dsn, tmp_path, [spec(max_delete_share=1.0)])
+    source.execute(
+        EVENTS, "insert into shop.events select g, 'x', '2024-01-01' from generate_series(1, 30) g"
+    )
+    for run in range(8):
+        for _ in range(rng.randint(0, 4)):
+            source.execute(rng.choice(HISTORY).format(run=run, id=rng.randint(1, 40)))
+        source.extract(full=rng.random() < 0.4, chunk_rows=rng.choice([5, 100]))
+        if rng.random() < 0.3:
+            set_aside(source.settings.raw_dir, rng.choice(source.raw().commits()).stem)
+    for path in rng.sample(source.raw().commits(), 2):
+        set_aside(source.settings.raw_dir, path.stem)
+    source.extract(full=True, chunk_rows=rng.choice([5, 100]))
+    columns = "id, label, updated_at::text"
+    assert source.current(columns) == source.query(f"select {columns} from shop.events order by id")
+    assert source.extract(full=True).rows == 0

@@ -226,3 +226,37 @@ def test_composite_and_odd_keys(source: Source) -> None:
     assert source.extract(full=True, chunk_rows=37).rows == 0
     source.execute("delete from shop.events where n <= 0.20")
     assert source.extract().deletes == 20
+
+
+def test_as_many_columns_as_postgresql_allows(source: Source) -> None:
+    kinds = ("int", "numeric(12,2)", "timestamptz", "text", "date")
+    columns = ", ".join(f"column_{number} {kinds[number % 5]}" for number in range(1590))
+    source.execute(
+        f"create table shop.events (id bigint primary key, updated_at timestamptz, {columns})",
+        "insert into shop.events (id, updated_at, column_1, column_2) "
+        "select g, now(), 'NaN', 'infinity' from generate_series(1, 3) g",
+    )
+    assert source.extract(chunk_rows=2).upserts == 3
+    source.execute("insert into shop.events (id, updated_at) values (4, now())")
+    assert source.extract().upserts == 1
+
+
+def test_values_too_large_to_compare_are_landed_and_not_lost(
+    source: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ingest.postgres import known
+
+    monkeypatch.setattr(known, "_memory_limit", lambda: 24 << 20)
+    source.execute(
+        "create table shop.events (id bigint primary key, label text, updated_at timestamptz)",
+        "insert into shop.events select g, repeat(md5(g::text), 500000), now() "
+        "from generate_series(1, 2) g",
+    )
+    source.extract()
+    assert source.extract().rows == 0
+    source.execute("insert into shop.events values (3, 'x', now())")
+    assert source.extract().upserts in (1, 3)
+    assert source.current("id, md5(label)") == source.query(
+        "select id, md5(label) from shop.events order by id"
+    )
+    assert source.extract().rows == 0
