@@ -58,7 +58,8 @@ def save_dsn(settings: Settings, variable: str, dsn: str) -> Path:
         LakeError: It holds something that ``.env`` cannot.
     """
     line = f"{variable}={_quoted(dsn)}"
-    if dotenv_values(stream=io.StringIO(line)).get(variable) != dsn:
+    kept_whole = dotenv_values(stream=io.StringIO(line)).get(variable) == dsn
+    if not kept_whole or len(dsn.splitlines()) > 1:
         raise LakeError(
             f"the address cannot stand in .env as {variable}: it has a line break or a `$` before a"
             " name",

@@ -75,6 +75,8 @@ def entry(spec: TableSpec, schema: str | None) -> str:
         fields["primary_key"] = list(spec.primary_key)
     if spec.cursor is not None:
         fields |= {"cursor": spec.cursor, "clock": spec.clock, "lookback": spec.lookback.text}
+        if spec.lookback.units:
+            fields["lookback"] = spec.lookback.units
         fields["null_cursor"] = spec.null_cursor
     fields["deletes"] = spec.deletes
     return _lines(fields)
