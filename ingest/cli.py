@@ -18,6 +18,8 @@ from lakehouse.settings import load_settings
 
 if TYPE_CHECKING:
     from ingest.postgres import ExtractReport
+    from ingest.sources import TableSpec
+    from lakehouse.settings import Settings
 
 _AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -69,6 +71,8 @@ def extract(
 
     settings = load_settings()
     chosen = select_tables(load_sources(settings), tables)
+    if not tables:
+        chosen = _without_absent(settings, chosen)
     failure: ExtractionError | None = None
     try:
         reports: Sequence[ExtractReport] = extract_sources(
@@ -130,6 +134,25 @@ def set_aside_raw(
     aside = set_aside(load_settings().raw_dir, batch)
     typer.echo(f"Set aside as {aside}")
     typer.echo("Next: lake extract, then lake build")
+
+
+def _without_absent(settings: "Settings", specs: "list[TableSpec]") -> "list[TableSpec]":
+    """Leave out the demo's tables where there is no demo, if there is anything else."""
+    from ingest.sources import by_source
+    from lakehouse.source import source_absence
+
+    kept: list[TableSpec] = []
+    absent: list[str] = []
+    for name, tables in by_source(specs).items():
+        if absence := source_absence(settings, tables[0].dsn_env):
+            absent.append(f"{name} is left out: {absence}")
+        else:
+            kept += tables
+    if not kept:
+        return specs
+    for sentence in absent:
+        typer.echo(sentence, err=True)
+    return kept
 
 
 def _show(reports: Sequence["ExtractReport"]) -> None:

@@ -74,8 +74,8 @@ def columns(*names: str, pg_type: str = INSTANT, **more: object) -> tuple[Catalo
     "name",
     [
         "updated_at", "updatedAt", "UpdatedAt", "LAST_UPDATE", "lastUpdated", "modified",
-        "ModifiedDate", "date_modified", "last_modified_at", "changed_on", "row_updated_at", "sys_mod_time",
-        "mtime",
+        "ModifiedDate", "date_modified", "last_modified_at", "changed_on", "row_updated_at",
+        "sys_mod_time", "mtime",
         "geändert am", "letzte_aenderung", "order_updated_at", "orders_updated_at", "update_time",
         "aktualisiert_am", "updated_ts",
     ],

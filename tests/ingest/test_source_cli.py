@@ -240,6 +240,18 @@ def test_a_source_that_does_not_answer_stops_no_other(
     assert main(["extract", "erp"]) == 0, "a source can be asked for by its name"
 
 
+def test_without_the_demo_its_tables_are_left_out(
+    root: Path, erp: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["source", "add", "erp", "--table", "good"])
+    capsys.readouterr()
+    assert main(["extract"]) == 0
+    captured = capsys.readouterr()
+    assert "shop is left out: no embedded PostgreSQL yet" in captured.err
+    assert captured.out.startswith("erp.good: 2 new")
+    assert not (root / "data" / "postgres").exists(), "nothing was started"
+
+
 def test_an_address_given_as_an_argument_leaves_the_process_list(root: Path) -> None:
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
