@@ -1,4 +1,4 @@
-"""The batch layer's commands: ``extract`` and ``raw``.
+"""The batch layer's commands: ``extract`` and ``raw``, and those of ``cli_state``.
 
 Here belong arguments and how results look. Here does not belong anything that another caller than a
 person at a terminal would need too.
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ingest import cli_state
 from lakehouse.cli.output import WIDTH, examples, make_console, print_json, print_table
 from lakehouse.errors import LakeError
 from lakehouse.settings import load_settings
@@ -38,6 +39,7 @@ def register(app: typer.Typer) -> None:
         epilog=examples("lake raw set-aside 20261120T190313123456Z-3fa9c1", "lake extract"),
     )(set_aside_raw)
     app.add_typer(raw, name="raw")
+    cli_state.register(app)
 
 
 def extract(

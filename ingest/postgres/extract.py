@@ -49,6 +49,7 @@ def extract_tables(
     reconcile: bool = False,
     repair: bool = False,
     rows_a_range: int = ROWS_A_RANGE,
+    only: str | None = None,
 ) -> list[ExtractReport]:
     """Land what changed in the source since the last run.
 
@@ -62,6 +63,7 @@ def extract_tables(
         reconcile: Compare counts and checksums of key ranges when all is landed.
         repair: Read the ranges again that differ.
         rows_a_range: About how many rows are one range.
+        only: SQL condition; then the rows for which it holds are read again and nothing else.
 
     Returns:
         One report a table, in their order.
@@ -78,6 +80,7 @@ def extract_tables(
         reconcile=reconcile,
         repair=repair,
         rows_a_range=rows_a_range,
+        only=only,
     )
     reports = [ExtractReport(source=spec.source, table=spec.name) for spec in tables]
     waiting = list(zip(tables, reports, strict=True))

@@ -69,6 +69,7 @@ class Options:
         reconcile: Compare counts and checksums of key ranges.
         repair: Read the ranges again that differ.
         rows_a_range: About how many rows are one range.
+        only: SQL condition; then the rows for which it holds are read again and nothing else.
     """
 
     chunk_rows: int
@@ -77,6 +78,7 @@ class Options:
     reconcile: bool = False
     repair: bool = False
     rows_a_range: int = ROWS_A_RANGE
+    only: str | None = None
 
 
 def extract_table(
@@ -125,6 +127,9 @@ def extract_table(
         report.null_cursors, report.future_cursors = bounds.nulls, bounds.future
         plan = make_plan(table, state, bounds, server, options.chunk_rows, full=full, anew=anew)
         report.warn(warnings(plan, state, server, change, anew))
+        if options.only is not None:
+            _land_rows(connection, history, plan_rows(plan, state, [options.only]), state, report)
+            return
 
         state = _land_rows(connection, history, plan, state, report)
 

@@ -253,6 +253,8 @@ def test_values_too_large_to_compare_are_landed_and_not_lost(
         "from generate_series(1, 2) g",
     )
     source.extract()
+    # Landed twice at most: then the block is known by its fingerprint.
+    assert source.extract().rows in (0, 2)
     assert source.extract().rows == 0
     source.execute("insert into shop.events values (3, 'x', now())")
     assert source.extract().upserts in (1, 3)
