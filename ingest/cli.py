@@ -1,4 +1,6 @@
-"""The batch layer's commands: ``extract`` and ``raw``; ``source`` is in ``ingest.onboarding``.
+"""The batch layer's commands: ``extract`` and ``raw``.
+
+``state`` and the like are in ``cli_state``, ``source`` in ``ingest.onboarding``.
 
 Here belong arguments and how results look. Here does not belong anything that another caller than a
 person at a terminal would need too.
@@ -11,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ingest import cli_state
 from ingest.onboarding import cli as onboarding
 from lakehouse.cli.output import WIDTH, examples, make_console, print_json, print_table
 from lakehouse.errors import LakeError
@@ -41,6 +44,7 @@ def register(app: typer.Typer) -> None:
         epilog=examples("lake raw set-aside 20261120T190313123456Z-3fa9c1", "lake extract"),
     )(set_aside_raw)
     app.add_typer(raw, name="raw")
+    cli_state.register(app)
     onboarding.register(app)
 
 

@@ -70,7 +70,7 @@ def key_mark(connection: Connection, table: SourceTable) -> str:
     found = connection.row(
         f"""
         select format('%s %s %s', count(*), coalesce(sum({hashed}), 0),
-            coalesce(sum({hashed}) filter (where {_is_wanted(table)}), 0)) as mark
+            coalesce(sum({hashed}) filter (where {is_wanted_sql(table)}), 0)) as mark
         from {from_sql(table)}
         """
     )
@@ -93,7 +93,7 @@ def compare_keys(connection: Connection, history: History, mark: str) -> KeyDiff
     table = history.table
     files = list(history.infos())
     columns = ", ".join(map(expression, table.key))
-    keys = f"select {columns}, {_is_wanted(table)} from {from_sql(table)}"
+    keys = f"select {columns}, {is_wanted_sql(table)} from {from_sql(table)}"
     key = ", ".join(numbered(table.key))
     with history.asked(files) as engine:
         _store_keys(engine, table, connection.stream(keys))
@@ -183,7 +183,7 @@ def refuse_missing(table: SourceTable, difference: KeyDifference) -> None:
         )
 
 
-def _is_wanted(table: SourceTable) -> str:
+def is_wanted_sql(table: SourceTable) -> str:
     """SQL condition of the rows that are to be in raw."""
     cursor = table.cursor
     excludes = cursor and cursor.nullable and table.spec.null_cursor == "exclude"

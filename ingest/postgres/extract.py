@@ -15,6 +15,7 @@ from pathlib import Path
 
 from ingest.postgres.connection import Connection
 from ingest.postgres.identity import read_log_position
+from ingest.postgres.reconcile import ROWS_A_RANGE
 from ingest.postgres.report import (
     ConnectionLostError,
     ExtractionError,
@@ -45,6 +46,10 @@ def extract_tables(
     chunk_rows: int = DEFAULT_CHUNK_ROWS,
     allow_deletes: bool = False,
     full: bool = False,
+    reconcile: bool = False,
+    repair: bool = False,
+    rows_a_range: int = ROWS_A_RANGE,
+    only: str | None = None,
 ) -> list[ExtractReport]:
     """Land what changed in the source since the last run.
 
@@ -55,6 +60,10 @@ def extract_tables(
         chunk_rows: Most rows in one commit of a read that has more.
         allow_deletes: Tombstone whatever is gone from the source, however much it is.
         full: Read everything and land what differs from raw.
+        reconcile: Compare counts and checksums of key ranges when all is landed.
+        repair: Read the ranges again that differ.
+        rows_a_range: About how many rows are one range.
+        only: SQL condition; then the rows for which it holds are read again and nothing else.
 
     Returns:
         One report a table, in their order.
@@ -64,7 +73,15 @@ def extract_tables(
         ExtractionError: At least one table was not finished; carries all reports.
         LakeError: Nothing could be extracted at all.
     """
-    options = Options(chunk_rows=chunk_rows, allow_deletes=allow_deletes, full=full)
+    options = Options(
+        chunk_rows=chunk_rows,
+        allow_deletes=allow_deletes,
+        full=full,
+        reconcile=reconcile,
+        repair=repair,
+        rows_a_range=rows_a_range,
+        only=only,
+    )
     reports = [ExtractReport(source=spec.source, table=spec.name) for spec in tables]
     waiting = list(zip(tables, reports, strict=True))
     errors: list[LakeError] = []

@@ -169,7 +169,7 @@ def as_raw(
     for batch in batches:
         columns = converted(table.columns, batch)
         _refuse_null_keys(table, columns)
-        unrepresentable = batch.column(len(table.columns)) if _unfit(table) else None
+        unrepresentable = batch.column(len(table.columns)) if unfit_columns(table) else None
         yield raw_table(table, columns, UPSERT, read_at, unrepresentable)
 
 
@@ -255,12 +255,13 @@ def position_of(table: SourceTable, rows: pa.Table, index: int) -> Position:
 
 def _select(table: SourceTable, rows: str | None = None) -> str:
     expressions = [expression(column) for column in table.columns]
-    if unfit := _unfit(table):
+    if unfit := unfit_columns(table):
         expressions.append(unrepresentable_sql(unfit))
     return f"select {', '.join(expressions)} from {rows or from_sql(table)}"
 
 
-def _unfit(table: SourceTable) -> list[tuple[str, str, str]]:
+def unfit_columns(table: SourceTable) -> list[tuple[str, str, str]]:
+    """The columns that can have values which no Arrow type holds, for ``unrepresentable_sql``."""
     return [
         (column.name, column_sql(column), column.type.unfit)
         for column in table.columns

@@ -7,11 +7,14 @@ about a failure (``extract`` tries again) or how it is shown (``ingest.cli``).
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from lakehouse.errors import LakeError
 from lakehouse.raw import CommitInfo
+
+if TYPE_CHECKING:
+    from ingest.postgres.reconcile import RangeDifference
 
 _MASK = "***"
 _SHORTEST_SECRET = 4
@@ -56,6 +59,7 @@ class ExtractReport:
         keys_compared_at: When the source's keys were last compared with raw's (UTC): deletes before
             that are landed. None if nobody has looked.
         guarantee: ``exact``, or the lookback in force and why it is needed; None if unknown.
+        ranges: Key ranges in which source and raw differ, or did until this run; when asked for.
         seconds: Wall time spent on the table.
         warnings: Sentences a person should read.
         error: Why the table was not finished; None when it was.
@@ -74,6 +78,7 @@ class ExtractReport:
     watermark_after: str | None = None
     keys_compared_at: str | None = None
     guarantee: str | None = None
+    ranges: "tuple[RangeDifference, ...]" = ()
     seconds: float = 0.0
     warnings: tuple[str, ...] = ()
     error: str | None = None

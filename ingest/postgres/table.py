@@ -36,6 +36,7 @@ from ingest.postgres.plan import (
     warnings,
 )
 from ingest.postgres.read import Chunk, Part, key_conditions, reading
+from ingest.postgres.reconcile import ROWS_A_RANGE, compare_ranges, range_condition
 from ingest.postgres.report import ExtractReport, RewrittenMeanwhileError, SourceError
 from ingest.postgres.state import (
     Checkpoint,
@@ -65,11 +66,19 @@ class Options:
         chunk_rows: Most rows in one commit of a read that has more.
         allow_deletes: Tombstone whatever is gone, however much it is.
         full: Read everything and land what differs from raw.
+        reconcile: Compare counts and checksums of key ranges.
+        repair: Read the ranges again that differ.
+        rows_a_range: About how many rows are one range.
+        only: SQL condition; then the rows for which it holds are read again and nothing else.
     """
 
     chunk_rows: int
-    allow_deletes: bool
-    full: bool
+    allow_deletes: bool = False
+    full: bool = False
+    reconcile: bool = False
+    repair: bool = False
+    rows_a_range: int = ROWS_A_RANGE
+    only: str | None = None
 
 
 def extract_table(
@@ -118,6 +127,9 @@ def extract_table(
         report.null_cursors, report.future_cursors = bounds.nulls, bounds.future
         plan = make_plan(table, state, bounds, server, options.chunk_rows, full=full, anew=anew)
         report.warn(warnings(plan, state, server, change, anew))
+        if options.only is not None:
+            _land_rows(connection, history, plan_rows(plan, state, [options.only]), state, report)
+            return
 
         state = _land_rows(connection, history, plan, state, report)
 
@@ -127,11 +139,14 @@ def extract_table(
                 connection, history, plan, state, checkpoint, report
             )
         keys = _KeysCompared.before(checkpoint, state)
-        if spec.deletes == "reconcile" and (full or _are_keys_due(plan, keys)):
+        if spec.deletes == "reconcile" and (full or options.reconcile or _are_keys_due(plan, keys)):
             state, keys = _land_key_differences(
                 connection, history, plan, state, keys, options, report
             )
         report.keys_compared_at = keys.at
+        if options.reconcile:
+            state = _reconcile(connection, history, plan, state, options, report)
+            keys = replace(keys, live=None, mark=None) if report.ranges else keys
 
         write_checkpoint(
             path,
@@ -315,6 +330,25 @@ def _land_key_differences(
             refuse_too_many(table, difference, report.upserts)
         state = _land_tombstones(history, plan, state, report)
     return state, _KeysCompared(live=difference.live - difference.gone, mark=mark, at=at)
+
+
+def _reconcile(
+    connection: Connection,
+    history: History,
+    plan: Plan,
+    state: TableState,
+    options: Options,
+    report: ExtractReport,
+) -> TableState:
+    """Compare key ranges, and read those again that differ if that was asked for."""
+    report.ranges = tuple(compare_ranges(connection, history, options.rows_a_range))
+    if not report.ranges or not options.repair:
+        return state
+    conditions = [range_condition(plan.table, difference) for difference in report.ranges]
+    state = _land_rows(connection, history, plan_rows(plan, state, conditions), state, report)
+    left = {d.low for d in compare_ranges(connection, history, options.rows_a_range)}
+    report.ranges = tuple(replace(d, repaired=d.low not in left) for d in report.ranges)
+    return state
 
 
 def _land_rows(

@@ -96,11 +96,12 @@ class CommitWriter:
         Args: the attributes of ``CommitInfo`` of the same names.
 
         Raises:
-            ValueError: No row was written, or the counts do not add up.
+            ValueError: No row was written, though it is no commit of a state, or the counts do not
+                add up.
             LakeError: The disk is full or refuses.
         """
         parquet = self._open_writer()
-        if self._rows == 0 or upserts + deletes != self._rows:
+        if (self._rows == 0 and kind != "state") or upserts + deletes != self._rows:
             raise ValueError(f"{self._rows} rows written, {upserts} upserts, {deletes} deletes")
         info = CommitInfo(
             batch_id=self._batch_id,
