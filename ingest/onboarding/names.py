@@ -80,8 +80,9 @@ def _keywords() -> frozenset[str]:
     return frozenset(name for (name,) in rows) | _MISREAD
 
 
-# Values that need no parentheses, here or on Spark; and what sqlfluff takes for a clause.
+# Values that need no parentheses, here or on Spark; types; and what sqlfluff takes for a clause.
 _MISREAD = frozenset({
     "current_date", "current_time", "current_timestamp", "current_user", "localtime",
-    "localtimestamp", "rowid", "session_user", "user", "connect", "grant",
+    "localtimestamp", "rowid", "session_user", "user", "double", "float", "real",
+    "connect", "grant",
 })  # fmt: skip

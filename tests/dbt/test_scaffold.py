@@ -6,6 +6,7 @@ Everything is done by the commands that a person would use.
 import json
 import shutil
 import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -164,6 +165,11 @@ def test_a_large_strange_database_arrives_unchanged_and_follows_its_changes(
     written = files(checkout)
     lake(checkout, pg_dsn, "source", "scaffold", "erp")
     assert files(checkout) == written, "nothing is new"
+    conventions = REPOSITORY / "tests" / "dbt" / "test_project_conventions.py"
+    checkout.run(
+        *[sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(conventions)],
+        LAKE_TEST_PROJECT=str(checkout.settings.dbt_dir),
+    )
     models = checkout.settings.dbt_dir / "models"
     wide = {"base_erp__keywords.sql", "base_erp__every_type.sql"}  # they take sqlfluff minutes
     clean = [path for path in models.glob("**/*_erp__*.sql") if path.name not in wide]
