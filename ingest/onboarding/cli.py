@@ -143,7 +143,7 @@ def scaffold_(
         bool, typer.Option("--dry-run", help="Only show what would be written.")
     ] = False,
 ) -> None:
-    """Write the dbt source, models and tests of a source's listed tables.
+    """Write the dbt source, models and tests of the listed tables.
 
     They are yours to change: run again, it adds what is missing and leaves what
     is there. Staging, quarantine and accounting are in the next `lake build`.
@@ -176,7 +176,7 @@ def scaffold_(
 
 
 def list_(as_json: _AsJson = False) -> None:
-    """Show the sources that are listed, and whether their address is known."""
+    """Show the sources, and whether their addresses are known."""
     settings = load_settings()
     sources = read_sources(settings)
     rows = [
@@ -216,7 +216,7 @@ def check(
     ] = None,
     as_json: _AsJson = False,
 ) -> None:
-    """Check every listed table against its database, as an extraction would.
+    """Check every listed table as an extraction would.
 
     Says how sure it is that nothing is missed, or why a table cannot be read.
     """

@@ -61,7 +61,7 @@
     {%- set kinds = {
         'varchar': 'text', 'boolean': 'bool', 'date': 'date', 'timestamptz': 'timestamp',
         'timestamp': 'timestamp', 'smallint': 'int', 'integer': 'int', 'bigint': 'int',
-        'blob': 'bytes', 'real': 'float', 'double': 'float',
+        'blob': 'bytes', 'real': 'approximate', 'double': 'approximate',
     } -%}
     {%- set columns = [] -%}
     {%- for name, data_type in raw_columns(source_name, table_name) if not name.startswith('_') -%}
