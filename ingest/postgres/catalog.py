@@ -56,6 +56,7 @@ class SourceTable:
         cursor: The column that grows with every change; None means that every run reads all rows.
         cursor_indexed: Whether an index begins with the cursor; without one every run scans.
         rows_estimate: The planner's idea of how many rows there are; None before the first ANALYZE.
+        blocks: How many blocks its file has, if it is one heap that can be read block by block.
         schema: The Arrow schema of its raw files.
         relations: Those that hold its rows, itself first.
         has_key: Whether its rows have a key, and not only what they say.
@@ -68,6 +69,7 @@ class SourceTable:
     cursor: Column | None
     cursor_indexed: bool
     rows_estimate: int | None
+    blocks: int | None
     schema: pa.Schema
     relations: tuple[Relation, ...]
     has_key: bool
@@ -119,7 +121,7 @@ def read_table(
     Raises:
         SourceError: It is missing, may not be read, or has no usable key or cursor.
     """
-    relation = _relation(connection, spec)
+    relation = _relation(connection, spec, relations)
     columns = _columns(connection, spec, relation["oid"])
     by_name = {column.name: column for column in columns}
     key_names, is_unique = _key(connection, spec, relation, by_name)
@@ -141,6 +143,7 @@ def read_table(
         cursor=cursor,
         cursor_indexed=cursor is None or _is_indexed(connection, cursor, relation["oid"]),
         rows_estimate=relation["estimate"] if relation["estimate"] > 0 else None,
+        blocks=relation["blocks"] if has_key and len(relations) == 1 else None,
         schema=raw_schema(pa.schema([(column.name, column.type.arrow) for column in columns])),
         relations=relations,
         has_key=has_key,
@@ -180,11 +183,18 @@ def refuse_repeated_keys(connection: Connection, table: SourceTable) -> None:
         )
 
 
-def _relation(connection: Connection, spec: TableSpec) -> Row:
+def _relation(connection: Connection, spec: TableSpec, relations: tuple[Relation, ...]) -> Row:
     found = connection.rows(
         f"""
         select c.oid::bigint as oid, c.relkind::text as kind,
-            (case when c.relkind = 'p' then -1 else c.reltuples end)::bigint as estimate,
+            (select sum(greatest(r.reltuples, 0)) from pg_class r
+                where r.oid in ({", ".join(relation.oid for relation in relations) or "0"})
+            )::bigint as estimate,
+            -- A range of blocks is read as such since version 14.
+            case when c.relkind in ('r', 'm') and current_setting('server_version_num')::int
+                    >= 140000 and (select amname from pg_am where oid = c.relam) = 'heap'
+                then pg_relation_size(c.oid) / current_setting('block_size')::int
+            end as blocks,
             has_schema_privilege(n.oid, 'USAGE') as usable,
             current_user::text as role
         from pg_class c join pg_namespace n on n.oid = c.relnamespace

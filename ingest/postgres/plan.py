@@ -17,6 +17,12 @@ from ingest.postgres.state import LOAD_WATERMARK, SOURCE, SOURCE_TYPES, Position
 from ingest.postgres.types import column_type, widens
 from ingest.postgres.watermark import ReadBounds, ServerBound
 
+BLOCK = "ctid"
+"""Key in a resume position: the block at which a load goes on. No column can be called so."""
+
+_ROWS_A_BLOCK = 100
+_FEWEST_BLOCKS = 20
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
@@ -30,6 +36,7 @@ class Plan:
         landed: The commits in which a row may be already: those before this pass.
         read_at: When the rows were seen (UTC): the clock of the snapshot.
         mark: What is read.
+        chunk_rows: Most rows in one commit of a read that has more.
     """
 
     table: SourceTable
@@ -39,6 +46,7 @@ class Plan:
     landed: frozenset[str]
     read_at: datetime
     mark: SourceMark
+    chunk_rows: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,15 +96,7 @@ def make_plan(
             f"{bounds.nulls:,} rows of {spec.origin} have no {spec.cursor}",
             "set it at the source, or choose `null_cursor: include` in ingest/sources.yml",
         )
-    start: str | Position | None = None if full else bounds.lower
-    if not full and bounds.after_position and (at := state.resume_position):
-        cursor = at[table.cursor.name] if table.cursor else None
-        start = Position(cursor, tuple(at[name] for name in table.key_names))
-    # First, so that no commit says that all is read before they are.
-    parts = [Part(only=f"src.tableoid in ({', '.join(sorted(anew))})")] if anew else []
-    parts.append(Part(start=start, limit=chunk_rows))
-    if bounds.nulls and spec.null_cursor == "include":
-        parts.append(Part(without_cursor=True))
+    parts = _parts(table, state, bounds, chunk_rows, full=full, anew=anew)
     # Readers order versions by this time: it must not go back when the server's clock does.
     earliest = state.last.extracted_at if state.last else server.read_at
     return Plan(
@@ -107,7 +107,59 @@ def make_plan(
         landed=frozenset(state.batch_ids),
         read_at=max(server.read_at, earliest),
         mark=mark_of(table, server),
+        chunk_rows=chunk_rows,
     )
+
+
+def _parts(
+    table: SourceTable,
+    state: TableState,
+    bounds: ReadBounds,
+    chunk_rows: int,
+    *,
+    full: bool,
+    anew: frozenset[str],
+) -> list[Part]:
+    """What is read, in this order."""
+    spec = table.spec
+    start: str | Position | None = None if full else bounds.lower
+    at = state.resume_position if not full else None
+    without_cursor = (
+        [Part(without_cursor=True)] if bounds.nulls and spec.null_cursor == "include" else []
+    )
+    blocks = _blocks_a_chunk(table, chunk_rows)
+    if at and BLOCK in at:
+        # What has moved to the blocks already read has a cursor that the new bound includes.
+        moved = [Part(start=start, limit=chunk_rows)] if table.cursor else []
+        rest = _in_blocks(table, int(at[BLOCK]), blocks or 1, bounds.lower)
+        return [*moved, *without_cursor, *rest]
+    if blocks and not state.is_loaded and not at:
+        return _in_blocks(table, 0, blocks, None)
+    if at and bounds.after_position:
+        cursor = at[table.cursor.name] if table.cursor else None
+        start = Position(cursor, tuple(at[name] for name in table.key_names))
+    # Partitions first, so that no commit says that all is read before they are.
+    partitions = [Part(only=f"src.tableoid in ({', '.join(sorted(anew))})")] if anew else []
+    return [*partitions, Part(start=start, limit=chunk_rows), *without_cursor]
+
+
+def _blocks_a_chunk(table: SourceTable, chunk_rows: int) -> int | None:
+    """How many blocks of a table hold about so many rows.
+
+    None if it cannot be read so, or so few that a chunk would not have about so many rows.
+    """
+    if not table.blocks:
+        return None
+    rows = (table.rows_estimate or table.blocks * _ROWS_A_BLOCK) / table.blocks
+    blocks = int(chunk_rows / max(rows, 1.0))
+    return blocks if blocks >= _FEWEST_BLOCKS else None
+
+
+def _in_blocks(table: SourceTable, first: int, step: int, below: str | None) -> list[Part]:
+    """The parts that read a table from a block to its end."""
+    starts = [*range(first, max(first + 1, table.blocks or 0), step)]
+    ends = [*starts[1:], None]
+    return [Part(blocks=pair, below=below) for pair in zip(starts, ends, strict=True)]
 
 
 def mark_of(table: SourceTable, server: ServerBound) -> SourceMark:
@@ -122,7 +174,9 @@ def plan_everything(plan: Plan, state: TableState) -> Plan:
         plan: The pass before.
         state: Where the table stands after it.
     """
-    parts = tuple(replace(part, start=None) for part in plan.parts if part.only is None)
+    parts = tuple(
+        replace(part, start=None) for part in plan.parts if part.only is None and not part.blocks
+    ) or (Part(limit=plan.chunk_rows),)
     return replace(plan, parts=parts, is_full=True, landed=frozenset(state.batch_ids))
 
 
@@ -138,7 +192,9 @@ def plan_rows(plan: Plan, state: TableState, conditions: Iterable[str]) -> Plan:
     return replace(plan, parts=parts, is_full=False, landed=frozenset(state.batch_ids))
 
 
-def rows_footer(plan: Plan, state: TableState, part: Part, chunk: Chunk, rows: int) -> Footer:
+def rows_footer(
+    plan: Plan, state: TableState, part: Part, chunk: Chunk, rows: int, nulls_landed: int
+) -> Footer:
     """What the commit of a chunk says.
 
     Args:
@@ -147,8 +203,9 @@ def rows_footer(plan: Plan, state: TableState, part: Part, chunk: Chunk, rows: i
         part: What was read.
         chunk: Its chunk, read to the end.
         rows: How many rows of it are new.
+        nulls_landed: How many of these have no cursor, as far as that was counted.
     """
-    nulls = 0 if part.in_order else rows
+    nulls = nulls_landed if part.blocks else 0 if part.in_order else rows
     details = {**_details(plan), "null_cursors": nulls, "rows_read": chunk.rows_read}
     kept = {
         LOAD_WATERMARK: state.load_watermark,
@@ -163,8 +220,24 @@ def rows_footer(plan: Plan, state: TableState, part: Part, chunk: Chunk, rows: i
             resume_position=state.resume_position,
             details={**details, **kept},
         )
+    if part.blocks is not None and part is not plan.parts[-1]:
+        load_watermark = state.load_watermark if state.resume_position else plan.bounds.watermark
+        return Footer(
+            kind="chunk",
+            watermark=state.watermark,
+            resume_position={BLOCK: str(part.blocks[1])},
+            details={**details, LOAD_WATERMARK: load_watermark},
+        )
+    if state.resume_position and BLOCK in state.resume_position and part is not plan.parts[-1]:
+        # Beside the blocks that are still to be read.
+        return Footer(
+            kind="incremental",
+            watermark=state.watermark,
+            resume_position=state.resume_position,
+            details={**details, **kept},
+        )
     if chunk.end is None:
-        is_first = not state.is_loaded and part.in_order
+        is_first = not state.is_loaded and not part.without_cursor
         kind = "snapshot" if is_first else "incremental"
         return Footer(
             kind=kind, watermark=plan.bounds.watermark, resume_position=None, details=details

@@ -42,17 +42,22 @@ class Part:
         limit: Most rows in one chunk; None means that all rows are one.
         without_cursor: The rows whose cursor is NULL; they have no order and no start.
         only: SQL condition of the rows; they are read without an order.
+        blocks: The blocks of the file that are read, from the first to before the last; None as the
+            last means to the end. The rows come as they lie there.
+        below: Of these only those with a cursor below this one.
     """
 
     start: str | Position | None = None
     limit: int | None = None
     without_cursor: bool = False
     only: str | None = None
+    blocks: tuple[int, int | None] | None = None
+    below: str | None = None
 
     @property
     def in_order(self) -> bool:
         """Whether its rows come in the order of their cursor."""
-        return not self.without_cursor and self.only is None
+        return not self.without_cursor and self.only is None and self.blocks is None
 
 
 class Chunk:
@@ -135,6 +140,8 @@ def rows_query(table: SourceTable, part: Part) -> str:
     cursor = table.cursor
     if part.only is not None:
         return f"{_select(table)} where {part.only}"
+    if part.blocks is not None:
+        return f"{_select(table)} where {_blocks_condition(table, part)}"
     if part.without_cursor and cursor:
         return f"{_select(table)} where {column_sql(cursor)} is null"
     # Qualified: a bare name in ORDER BY would be that of the output, whose text sorts otherwise.
@@ -160,6 +167,20 @@ def rows_query(table: SourceTable, part: Part) -> str:
         f"limit {part.limit + 1}) as src"
     )
     return f"{_select(table, limited)} order by {order}"
+
+
+def _blocks_condition(table: SourceTable, part: Part) -> str:
+    first, beyond = part.blocks or (0, None)
+    conditions = [f"src.ctid >= '({first},0)'::tid"]
+    if beyond is not None:
+        conditions.append(f"src.ctid < '({beyond},0)'::tid")
+    if table.cursor and part.below is not None:
+        conditions.append(
+            f"{column_sql(table.cursor)} < {typed(part.below, table.cursor.cast_type)}"
+        )
+    elif table.cursor and table.cursor.nullable and table.spec.null_cursor == "exclude":
+        conditions.append(f"{column_sql(table.cursor)} is not null")
+    return " and ".join(conditions)
 
 
 def as_raw(

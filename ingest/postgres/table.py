@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from ingest.postgres.catalog import SourceTable, read_table, refuse_repeated_keys
-from ingest.postgres.commit import as_tombstones, commit, staged
+from ingest.postgres.commit import as_tombstones, commit, finish, staged
 from ingest.postgres.connection import Connection
 from ingest.postgres.deletes import (
     compare_keys,
@@ -24,6 +24,7 @@ from ingest.postgres.filled import rows_without_cursor
 from ingest.postgres.identity import Change, SourceMark, compare, is_behind, read_relations
 from ingest.postgres.known import History, KnownBlocks, without_landed
 from ingest.postgres.plan import (
+    BLOCK,
     Plan,
     drift,
     make_plan,
@@ -53,7 +54,7 @@ from lakehouse.progress import progress
 from lakehouse.raw import CommitInfo, RawTable, remove_orphans
 from lakehouse.settings import Settings
 
-_SMALL_TABLE = 1_000_000
+_SMALL_TABLE = 250_000
 _DELETES_EVERY = timedelta(hours=1)
 _MOST_BY_KEY = 20_000  # more rows than this are found faster by reading all
 
@@ -131,6 +132,8 @@ def extract_table(
             _land_rows(connection, history, plan_rows(plan, state, [options.only]), state, report)
             return
 
+        # Rows that changed without their cursor may have moved to blocks that were read before.
+        in_blocks = BLOCK in (state.resume_position or {})
         state = _land_rows(connection, history, plan, state, report)
 
         without_cursor = 0
@@ -139,7 +142,8 @@ def extract_table(
                 connection, history, plan, state, checkpoint, report
             )
         keys = _KeysCompared.before(checkpoint, state)
-        if spec.deletes == "reconcile" and (full or options.reconcile or _are_keys_due(plan, keys)):
+        due = full or options.reconcile or _are_keys_due(plan, keys)
+        if in_blocks or (spec.deletes == "reconcile" and due):
             state, keys = _land_key_differences(
                 connection, history, plan, state, keys, options, report
             )
@@ -325,6 +329,8 @@ def _land_key_differences(
         state = _land_rows(connection, history, again, state, report)
         difference = compare_keys(connection, history, mark)
         refuse_missing(table, difference)
+    if difference.gone and table.spec.deletes == "ignore":
+        return state, known
     if difference.gone:
         if not options.allow_deletes:
             refuse_too_many(table, difference, report.upserts)
@@ -361,7 +367,8 @@ def _land_rows(
         for part in plan.parts:
             rest: Part | None = part
             while rest is not None:
-                chunk, info = land_chunk(connection, history, plan, rest, state)
+                is_last = part is plan.parts[-1] and part.only is None
+                chunk, info = land_chunk(connection, history, plan, rest, state, is_last)
                 if info is not None:
                     state = state.after(info)
                     report.add(info)
@@ -373,7 +380,12 @@ def _land_rows(
 
 
 def land_chunk(
-    connection: Connection, history: History, plan: Plan, part: Part, state: TableState
+    connection: Connection,
+    history: History,
+    plan: Plan,
+    part: Part,
+    state: TableState,
+    is_last: bool,
 ) -> tuple[Chunk, CommitInfo | None]:
     """Read the first chunk of a part and land the new ones among its rows, if any, as one commit.
 
@@ -383,6 +395,7 @@ def land_chunk(
         plan: The pass over the table.
         part: What is left of it.
         state: Where the table stands.
+        is_last: Whether the pass ends with this part: then an unfinished load has ended.
 
     Returns:
         What was read, and the commit; None if nothing was new.
@@ -391,8 +404,11 @@ def land_chunk(
         new = without_landed(chunk.blocks(), plan, part, history)
         with staged(history.raw, plan, state, new, in_cursor_order=part.in_order) as file:
             if file is None:
-                return chunk, None
-            footer = rows_footer(plan, state, part, chunk, file.writer.rows)
+                if state.resume_position is None or not is_last or chunk.end is not None:
+                    return chunk, None
+                footer = rows_footer(plan, state, part, chunk, 0, 0)
+                return chunk, finish(history.raw, plan, state, footer)
+            footer = rows_footer(plan, state, part, chunk, file.writer.rows, file.nulls)
             return chunk, commit(file, plan, state, footer)
 
 
