@@ -80,8 +80,7 @@ def _reachable(settings: Settings, specs: Sequence[TableSpec]) -> Finding:
     if missing:
         return problem(
             f"PostgreSQL answers, but has no table {_some(missing)}",
-            "create them or correct ingest/sources.yml; without LAKE_SOURCE_DSN `lake seed` makes"
-            " the demo's tables",
+            "create them or correct ingest/sources.yml; the demo's tables are made by `lake seed`",
         )
     where = source_name(settings, specs[0].dsn_env)
     return ok(f"PostgreSQL {found['version']} ({kind}, {where}), as {found['role']}")

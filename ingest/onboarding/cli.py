@@ -229,8 +229,8 @@ def check(
     else:
         rows = [(line["table"], line["guarantee"] or "cannot be extracted") for line in found]
         print_table(make_console(), {"table": "left", "guarantee": "left"}, rows)
-        for line in bad:
-            _say(f"{line['table']}: {line['problem']}", err=True)
+        for problem, tables in _by_sentence([(b["table"], b["problem"]) for b in bad]).items():
+            _say(f"{_some(tables)}: {problem}", err=True)
     if bad:
         raise LakeError(
             f"{len(bad)} of {len(found)} tables cannot be extracted",
@@ -342,16 +342,30 @@ def _show_proposals(proposals: "Sequence[Proposal]") -> None:
 
 def _show_grouped(heading: str, said: "Sequence[tuple[Proposal, str]]") -> None:
     """Each sentence once, with the tables that it is about."""
-    tables: dict[str, list[str]] = {}
-    for one, sentence in said:
-        named = one.name if one.relation.name == one.name else f"{one.name} ({one.relation.origin})"
-        tables.setdefault(sentence, []).append(named)
+    named = {
+        one.name: one.name
+        if one.relation.name == one.name
+        else f"{one.name} ({one.relation.origin})"
+        for one, _ in said
+    }
+    tables = _by_sentence([(named[one.name], sentence) for one, sentence in said])
     if tables:
         typer.echo(f"\n{heading}")
     for sentence, names in tables.items():
-        shown = ", ".join(names[:_SHOWN])
-        more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-        _say(f"{shown}{more}: {sentence}", mark="- ")
+        _say(f"{_some(names)}: {sentence}", mark="- ")
+
+
+def _by_sentence(said: Sequence[tuple[str, str]]) -> dict[str, list[str]]:
+    """Each sentence once, with the tables that it is about."""
+    found: dict[str, list[str]] = {}
+    for table, sentence in said:
+        found.setdefault(sentence, []).append(table)
+    return found
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(names[:_SHOWN]) + more
 
 
 def _tables(count: int) -> str:

@@ -205,8 +205,7 @@ def _relation(connection: Connection, spec: TableSpec, relations: tuple[Relation
     if not found:
         raise SourceError(
             f"the source database has no table {spec.origin}",
-            "create it or correct ingest/sources.yml; without LAKE_SOURCE_DSN `lake seed` makes "
-            "the demo's tables",
+            "create it or correct ingest/sources.yml; the demo's tables are made by `lake seed`",
         )
     if not found[0]["usable"]:
         role = found[0]["role"]
