@@ -38,7 +38,7 @@ _TABLE_KEYS = (
     "name", "table", "schema", "primary_key", "cursor", "lookback", "max_delete_share",
     "deletes_every", *_CHOICES
 )  # fmt: skip
-_RESERVED = ("stream",)
+_RESERVED = {"stream": "the streams land under it", "base": "base models have it for a folder"}
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 _PLAIN = re.compile(r"[a-z_][a-z0-9_$]*")
 _VARIABLE = re.compile(r"[A-Z][A-Z0-9_]*")
@@ -207,8 +207,8 @@ def check_source_name(name: str) -> str:
         SourcesError: It cannot.
     """
     if not _NAME.fullmatch(name) or name in _RESERVED:
-        why = "that is where streams land" if name in _RESERVED else "use a-z, 0-9 and _"
-        raise SourcesError(f"a source cannot have the name {name!r}", f"choose another: {why}")
+        why = _RESERVED.get(name, "it needs a-z, 0-9 and _, a letter first")
+        raise SourcesError(f"a source cannot have the name {name!r}: {why}", "choose another")
     return name
 
 
@@ -309,7 +309,8 @@ class _Reader:
             self._name("a source", source)
             where = f"source {source['name']}"
             if source["name"] in _RESERVED:
-                raise self._error(where, "has the name under which the streams land; use another")
+                why = _RESERVED[source["name"]]
+                raise self._error(where, f"has a name that is taken: {why}", "choose another")
             self._keys(where, source, _SOURCE_KEYS)
             if not isinstance(source.get("tables"), list):
                 raise self._error(where, "has no list `tables`")

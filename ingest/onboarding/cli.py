@@ -148,13 +148,15 @@ def scaffold_(
     They are yours to change: run again, it adds what is missing and leaves what
     is there. Staging, quarantine and accounting are in the next `lake build`.
     """
-    from ingest.onboarding.scaffold import read_tables, scaffold
+    from ingest.onboarding.scaffold import read_tables, scaffold, staging_file
 
     settings = load_settings()
     source = _find(settings, name)
     chosen = select_tables(source.tables, table)
     with _opened(settings, source, None) as extractor:
-        tables = read_tables(extractor, source, chosen)
+        tables = read_tables(
+            extractor, source, chosen, lambda spec: staging_file(settings, spec).exists()
+        )
     written = scaffold(settings, name, tables, force=force, dry_run=dry_run)
     for outcome in ("new", "added", "replaced", "differs"):
         for one in written:

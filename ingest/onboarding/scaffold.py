@@ -19,6 +19,7 @@ from ingest.onboarding.inspect import CatalogColumn, Relation, read_relations
 from ingest.onboarding.names import column_names
 from ingest.onboarding.yaml_text import (
     Step,
+    YamlTextError,
     append_item,
     item_at,
     names_in,
@@ -27,6 +28,7 @@ from ingest.onboarding.yaml_text import (
 )
 from ingest.postgres.catalog import SourceTable
 from ingest.sources import SourceSpec, TableSpec
+from lakehouse.errors import LakeError
 from lakehouse.files import write_text_atomically
 from lakehouse.settings import Settings
 
@@ -60,7 +62,10 @@ class Written:
 
 
 def read_tables(
-    extractor: Extractor, source: SourceSpec, chosen: Sequence[TableSpec]
+    extractor: Extractor,
+    source: SourceSpec,
+    chosen: Sequence[TableSpec],
+    has_model: Callable[[TableSpec], bool],
 ) -> list[TableText]:
     """What the catalogue says about listed tables.
 
@@ -68,14 +73,25 @@ def read_tables(
         extractor: Connected to their database.
         source: The source; foreign keys to its other tables become tests.
         chosen: The tables to describe.
+        has_model: Whether a table has a staging model: only then can a test name it.
 
     Raises:
         SourceError: A table cannot be extracted as it is listed.
     """
     schemas = {spec.schema for spec in source.tables}
     relations = {(r.schema, r.name): r for r in read_relations(extractor.connection, schemas)}
-    models = {(spec.schema, spec.relation): spec.name for spec in source.tables}
+    models = {
+        (spec.schema, spec.relation): spec.name
+        for spec in source.tables
+        if spec in chosen or has_model(spec)
+    }
     return [_table(spec, extractor.judge(spec).table, relations, models) for spec in chosen]
+
+
+def staging_file(settings: Settings, spec: TableSpec) -> Path:
+    """Where a table's staging model is."""
+    folder = settings.dbt_dir / "models" / "staging" / spec.source
+    return folder / f"stg_{spec.source}__{spec.name}.sql"
 
 
 def scaffold(
@@ -94,20 +110,26 @@ def scaffold(
         Each file, or item of a file, and what became of it.
 
     Raises:
-        YamlTextError: A file is written so that nothing can be added to it.
+        LakeError: A file is written so that nothing can be added to it.
     """
-    return _Project(settings, force=force, dry_run=dry_run).scaffold(source, tables)
+    project = _Project(settings, force=force)
+    done = project.scaffold(source, tables)
+    # All or nothing: what cannot be added to is found before anything is written.
+    if not dry_run:
+        for path, text in project.texts.items():
+            write_text_atomically(path, text)
+    return done
 
 
 class _Project:
-    """The dbt project's files, changed one after another."""
+    """The dbt project's files, and ``texts``: what they shall hold instead."""
 
-    def __init__(self, settings: Settings, *, force: bool, dry_run: bool) -> None:
+    def __init__(self, settings: Settings, *, force: bool) -> None:
+        self.texts: dict[Path, str] = {}
         self._root = settings.root
         self._models = settings.dbt_dir / "models"
         self._tests = settings.dbt_dir / "tests"
         self._force = force
-        self._dry_run = dry_run
         self._done: list[Written] = []
 
     def scaffold(self, source: str, tables: Sequence[TableText]) -> list[Written]:
@@ -170,32 +192,33 @@ class _Project:
         is_new = not path.exists()
         text = head if is_new else read_text(path)
         before = text
-        known = names_in(text, place)
-        for name, item in items.items():
-            here = (*place, ("name", name))
-            if name not in known:
-                text = append_item(text, place, item, spaced=True)
-                outcome: Outcome = "new" if is_new else "added"
-            elif item_at(text, here) == yaml.safe_load(f"{item}\n"):
-                outcome = "as it is"
-            elif self._force:
-                text, outcome = replace_item(text, here, item), "replaced"
-            else:
-                outcome = "differs"
-            if not is_new:
-                self._note(path, outcome, name)
-        if text != before or is_new:
-            self._save(path, text)
+        try:
+            known = names_in(text, place)
+            for name, item in items.items():
+                here = (*place, ("name", name))
+                if name not in known:
+                    text = append_item(text, place, item, spaced=True)
+                    outcome: Outcome = "new" if is_new else "added"
+                elif item_at(text, here) == yaml.safe_load(f"{item}\n"):
+                    outcome = "as it is"
+                elif self._force:
+                    text, outcome = replace_item(text, here, item), "replaced"
+                else:
+                    outcome = "differs"
+                if not is_new:
+                    self._note(path, outcome, name)
+        except YamlTextError as error:
+            raise LakeError(f"{path}: {error.cause}", error.next_step) from error
+        if text != before:
+            self.texts[path] = text
         if is_new:
             self._note(path, "new")
 
     def _missing_item(self, path: Path, place: Sequence[Step], name: str, item: str) -> None:
         """Add an item that is written once for all tables."""
-        if self._dry_run and not path.exists():
-            return
-        text = read_text(path)
+        text = self.texts.get(path) or read_text(path)
         if name not in names_in(text, place):
-            self._save(path, append_item(text, place, item, spaced=True))
+            self.texts[path] = append_item(text, place, item, spaced=True)
 
     def _accounting(self, path: Path, source: str, tables: Sequence[TableText]) -> None:
         is_new = not path.exists()
@@ -209,12 +232,8 @@ class _Project:
             self._note(path, "as it is")
 
     def _write(self, path: Path, text: str, outcome: Outcome) -> None:
-        self._save(path, text)
+        self.texts[path] = text
         self._note(path, outcome)
-
-    def _save(self, path: Path, text: str) -> None:
-        if not self._dry_run:
-            write_text_atomically(path, text)
 
     def _note(self, path: Path, outcome: Outcome, item: str | None = None) -> None:
         self._done.append(Written(path.relative_to(self._root), outcome, item))

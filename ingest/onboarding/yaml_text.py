@@ -84,11 +84,12 @@ def replace_item(text: str, path: Sequence[Step], item: str) -> str:
 
 
 def names_in(text: str, path: Sequence[Step]) -> list[str]:
-    """The names of a list's items; none if there is no such list."""
-    try:
-        _, found = _find(text, path)
-    except YamlTextError:
-        return []
+    """The names of a list's items.
+
+    Raises:
+        YamlTextError: There is no such list.
+    """
+    _, found = _find(text, path)
     if not isinstance(found, yaml.SequenceNode):
         return []
     return [
@@ -117,8 +118,12 @@ def read_text(path: Path) -> str:
 
 def _find(text: str, path: Sequence[Step]) -> tuple[yaml.Node | None, yaml.Node]:
     """The key above the place, and what stands there."""
-    # Python's parser, whose marks count characters.
-    node = yaml.compose(text, Loader=yaml.SafeLoader)
+    try:
+        # Python's parser, whose marks count characters.
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+    except yaml.YAMLError as error:
+        problem = " ".join(str(error).split())
+        raise YamlTextError(f"it is not YAML: {problem}", "correct the file") from error
     key: yaml.Node | None = None
     for step in path:
         pairs: list[tuple[yaml.Node | None, yaml.Node]] = []

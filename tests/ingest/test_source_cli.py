@@ -170,7 +170,7 @@ def test_what_a_person_says_is_taken_and_what_is_not_there_is_named(
         assert words in capsys.readouterr().err
     assert main(["source", "add", "erp", "--table", "good", "--cursor", "good=nope"]) == 0
     assert "has no column nope" in capsys.readouterr().out
-    for name in ("Erp", "1", "stream", "a-b"):
+    for name in ("Erp", "1", "stream", "base", "a-b"):
         assert main(["source", "add", name]) == 1
         assert "cannot have the name" in capsys.readouterr().err
     assert main(["source", "add", "crm"]) == 1

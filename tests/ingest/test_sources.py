@@ -118,7 +118,7 @@ def test_a_table_of_several_sources_is_asked_for_in_full(tmp_path: Path) -> None
         ("name: orders, ", "name: orders, Cursr: c, ", r"`Cursr`.*did you mean `cursor`\?"),
         ("sources:", "source: []\nsources:", r"it has an unknown key `source`.*`sources`\?"),
         ("name: erp\n", "name: shop\n", r"source shop is listed twice"),
-        ("name: erp\n", "name: stream\n", r"source stream has the name under which the streams"),
+        ("name: erp\n", "name: stream\n", r"source stream has a name that is taken"),
         ('    schema: "Sales', '    schema: a\n    schema: "Sales', r"key `schema` stands twice"),
         (
             "dsn_env: LAKE_ERP_DSN",
