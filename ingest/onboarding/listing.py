@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from ingest.onboarding.yaml_text import append_item, read_text
+from ingest.onboarding.yaml_text import append_items, read_text
 from ingest.sources import SourcesError, TableSpec, parse_sources, sources_file
 from lakehouse.files import write_text_atomically
 from lakehouse.settings import Settings
@@ -40,9 +40,9 @@ def add_tables(settings: Settings, source: str, specs: Sequence[TableSpec]) -> P
     else:
         schema = Counter(spec.schema for spec in specs).most_common(1)[0][0]
         item = _lines({"name": source, "dsn_env": specs[0].dsn_env, "schema": schema})
-        text = append_item(text, ["sources"], f"{item}\ntables: []")
-    for spec in specs:
-        text = append_item(text, ["sources", ("name", source), "tables"], entry(spec, schema))
+        text = append_items(text, ["sources"], [f"{item}\ntables: []"])
+    entries = [entry(spec, schema) for spec in specs]
+    text = append_items(text, ["sources", ("name", source), "tables"], entries)
     now = [table for one in parse_sources(text, file) for table in one.tables]
     wanted = [table for one in was.values() for table in one.tables] + list(specs)
     if sorted(now, key=_label) != sorted(wanted, key=_label):

@@ -20,9 +20,8 @@ from ingest.onboarding.names import column_names
 from ingest.onboarding.yaml_text import (
     Step,
     YamlTextError,
-    append_item,
-    item_at,
-    names_in,
+    append_items,
+    items_in,
     read_text,
     replace_item,
 )
@@ -193,18 +192,18 @@ class _Project:
         text = head if is_new else read_text(path)
         before = text
         try:
-            known = names_in(text, place)
+            known = items_in(text, place)
+            text = append_items(
+                text, place, [items[name] for name in items if name not in known], spaced=True
+            )
             for name, item in items.items():
-                here = (*place, ("name", name))
+                outcome: Outcome = "as it is"
                 if name not in known:
-                    text = append_item(text, place, item, spaced=True)
-                    outcome: Outcome = "new" if is_new else "added"
-                elif item_at(text, here) == yaml.safe_load(f"{item}\n"):
-                    outcome = "as it is"
-                elif self._force:
-                    text, outcome = replace_item(text, here, item), "replaced"
-                else:
-                    outcome = "differs"
+                    outcome = "added"
+                elif known[name] != yaml.safe_load(f"{item}\n"):
+                    outcome = "replaced" if self._force else "differs"
+                if outcome == "replaced":
+                    text = replace_item(text, (*place, ("name", name)), item)
                 if not is_new:
                     self._note(path, outcome, name)
         except YamlTextError as error:
@@ -217,8 +216,8 @@ class _Project:
     def _missing_item(self, path: Path, place: Sequence[Step], name: str, item: str) -> None:
         """Add an item that is written once for all tables."""
         text = self.texts.get(path) or read_text(path)
-        if name not in names_in(text, place):
-            self.texts[path] = append_item(text, place, item, spaced=True)
+        if name not in items_in(text, place):
+            self.texts[path] = append_items(text, place, [item], spaced=True)
 
     def _accounting(self, path: Path, source: str, tables: Sequence[TableText]) -> None:
         is_new = not path.exists()

@@ -25,39 +25,43 @@ class YamlTextError(LakeError):
     """A place in a YAML file that is not there, or that is written so that nothing can be added."""
 
 
-def append_item(text: str, path: Sequence[Step], item: str, *, spaced: bool = False) -> str:
-    """Add an item at the end of a list.
+def append_items(
+    text: str, path: Sequence[Step], items: Sequence[str], *, spaced: bool = False
+) -> str:
+    """Add items at the end of a list.
 
     Args:
         text: The file.
         path: The way to the list.
-        item: The item in block style: its lines without the dash, the first line not indented.
-        spaced: Whether an empty line goes before it.
+        items: Each item in block style: its lines without the dash, the first line not indented.
+        spaced: Whether an empty line goes before each.
 
     Returns:
-        The file with the item; all else as it was.
+        The file with the items; all else as it was.
 
     Raises:
         YamlTextError: There is no such list.
     """
+    if not items:
+        return text
     newline = "\r\n" if "\r\n" in text else "\n"
+    between = newline * (2 if spaced else 1)
     key, found = _find(text, path)
     if isinstance(found, yaml.SequenceNode) and found.flow_style and found.value:
         after = _end(text, found.value[-1])
-        return f"{text[:after]}, {_in_one_line(item)}{text[after:]}"
+        return text[:after] + "".join(f", {_in_one_line(i)}" for i in items) + text[after:]
     if isinstance(found, yaml.SequenceNode) and not found.flow_style:
-        block = _dashed(item, found.start_mark.column)
         start = _line_end(text, _end(text, found))
-        gap = 2 if spaced and found.value else 1
-        return text[:start] + (newline * gap) + newline.join(block) + _rest(text, start, newline)
+        blocks = [newline.join(_dashed(item, found.start_mark.column)) for item in items]
+        added = between + between.join(blocks)
+        return text[:start] + added + _rest(text, start, newline)
     if key is None or not _is_empty(found):
         raise _not_a_list(path)
     # Nothing is in it yet: `[]`, `null` or no value at all.
-    block = _dashed(item, key.start_mark.column + 2)
+    blocks = [newline.join(_dashed(item, key.start_mark.column + 2)) for item in items]
     colon = text.index(":", key.end_mark.index) + 1
     start = found.end_mark.index if _spans(found) else colon
-    rest = text[start:] or newline
-    return text[:colon] + newline + newline.join(block) + rest
+    return text[:colon] + newline + between.join(blocks) + (text[start:] or newline)
 
 
 def replace_item(text: str, path: Sequence[Step], item: str) -> str:
@@ -83,32 +87,17 @@ def replace_item(text: str, path: Sequence[Step], item: str) -> str:
     return text[:dash] + block + text[end:]
 
 
-def names_in(text: str, path: Sequence[Step]) -> list[str]:
-    """The names of a list's items.
+def items_in(text: str, path: Sequence[Step]) -> dict[str, object]:
+    """What a list's items say, as YAML's values, by their names.
 
     Raises:
         YamlTextError: There is no such list.
     """
     _, found = _find(text, path)
-    if not isinstance(found, yaml.SequenceNode):
-        return []
-    return [
-        value.value
-        for item in found.value
-        if isinstance(item, yaml.MappingNode)
-        for key, value in item.value
-        if key.value == "name"
-    ]
-
-
-def item_at(text: str, path: Sequence[Step]) -> object:
-    """What an item says, as YAML's values.
-
-    Raises:
-        YamlTextError: There is no such item.
-    """
-    _, found = _find(text, path)
-    return _Values(text).construct_document(found)
+    values = _Values(text).construct_document(found)
+    if not isinstance(values, list):
+        return {}
+    return {item["name"]: item for item in values if isinstance(item, dict) and "name" in item}
 
 
 def read_text(path: Path) -> str:

@@ -14,7 +14,7 @@ from ingest.onboarding.address import save_dsn
 from ingest.onboarding.cursor import choose_cursor
 from ingest.onboarding.inspect import CatalogColumn, _is_stamped
 from ingest.onboarding.names import TAKEN_COLUMNS, column_names, plain
-from ingest.onboarding.yaml_text import YamlTextError, append_item, item_at, replace_item
+from ingest.onboarding.yaml_text import YamlTextError, append_items, items_in, replace_item
 from lakehouse.errors import LakeError
 from lakehouse.settings import Settings, read_variable
 
@@ -179,13 +179,13 @@ def test_what_a_person_wrote_stays_byte_by_byte(
         (PATH, "name: new\nlist: [1, 'a, b']"),
         (("sources",), "name: c\ntables: []"),
     ):
-        after = append_item(text, path, item)
+        after = append_items(text, path, [item])
         assert without_one_piece(after, text)
         where = before["sources"][0]["tables"] if path == PATH else before["sources"]
         where.append(yaml.safe_load(item))
         assert yaml.safe_load(after) == before
         text = after
-    flow = append_item(text, ("sources", ("name", "b"), "tables"), "name: z\nkey: [1]")
+    flow = append_items(text, ("sources", ("name", "b"), "tables"), ["name: z\nkey: [1]"])
     assert yaml.safe_load(flow)["sources"][1]["tables"] == [
         {"name": "y"},
         {"name": "z", "key": [1]},
@@ -209,9 +209,9 @@ def common(one: str, other: str) -> int:
 @pytest.mark.parametrize("empty", ["[]", "", "null", "[ ]  # none yet"])
 def test_an_empty_list_takes_its_first_item(empty: str) -> None:
     text = f"sources:\n  - name: a\n    tables: {empty}\n  - name: b\n    tables: []\n"
-    after = append_item(text, PATH, "name: x")
+    after = append_items(text, PATH, ["name: x"])
     assert yaml.safe_load(after)["sources"][0]["tables"] == [{"name": "x"}]
-    assert yaml.safe_load(append_item("sources: []\n", ("sources",), "name: x")) == {
+    assert yaml.safe_load(append_items("sources: []\n", ("sources",), ["name: x"])) == {
         "sources": [{"name": "x"}]
     }
 
@@ -220,13 +220,13 @@ def test_an_item_is_replaced_and_its_neighbours_stay() -> None:
     text = "l:\n  # one\n  - name: a\n    x: 1  # why\n\n  # two\n  - name: b\n  - name: c\n"
     after = replace_item(text, ("l", ("name", "a")), "name: a\ny: 2")
     assert after == "l:\n  # one\n  - name: a\n    y: 2\n\n  # two\n  - name: b\n  - name: c\n"
-    assert item_at(after, ("l", ("name", "a"))) == {"name": "a", "y": 2}
+    assert items_in(after, ("l",))["a"] == {"name": "a", "y": 2}
 
 
 @pytest.mark.parametrize("text", ["a: 1", "sources: 1", "sources: {a: 1}", "", "- 1"])
 def test_a_place_that_is_none_is_a_sentence(text: str) -> None:
     with pytest.raises(YamlTextError, match="there is no list `sources`"):
-        append_item(text, ("sources",), "name: x")
+        append_items(text, ("sources",), ["name: x"])
 
 
 @pytest.mark.parametrize(
