@@ -8,6 +8,7 @@ Here does not belong where the original names are kept: ``table`` in ``ingest/so
 import re
 import unicodedata
 from collections.abc import Collection, Iterable
+from functools import cache
 
 # What base and staging models add to a table's own columns (macros/raw, macros/history).
 TAKEN_COLUMNS = frozenset({
@@ -69,6 +70,7 @@ def _column(name: str, fallback: str, reserved: Collection[str]) -> str:
     return f"{found}_" if found in reserved else found
 
 
+@cache
 def _keywords() -> frozenset[str]:
     """What cannot stand as a column's name without quotes in every place of a statement."""
     import duckdb
