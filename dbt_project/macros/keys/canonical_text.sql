@@ -3,8 +3,8 @@
     length keeps ('a', 'bc') apart from ('ab', 'c') and NULL apart from ''.
 
     expression: a column or SQL expression.
-    kind: text, int, bool, date, timestamp, decimal(p,s), bytes or approximate. The last only where its text
-        leaves the engine in no key: engines print such numbers differently.
+    kind: text, int, bool, date, timestamp, decimal(p,s), bytes or approximate. The last only where
+        its text leaves the engine in no key: engines print such numbers differently.
 #}
 {% macro canonical_text(expression, kind) -%}
     {%- if kind == 'timestamp' -%}
