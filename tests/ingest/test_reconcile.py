@@ -134,6 +134,7 @@ KEYS = {
 }
 
 
+@pytest.mark.guard
 @pytest.mark.parametrize("pg_type", KEYS)
 def test_ranges_are_the_same_on_both_sides_whatever_the_key(
     pg_dsn: str, tmp_path: Path, pg_type: str
