@@ -97,6 +97,7 @@ KEYS = {
 }  # fmt: skip
 
 
+@pytest.mark.guard
 @pytest.mark.parametrize("pg_type", KEYS)
 def test_ties_are_broken_by_the_order_of_the_key(
     source: Source, monkeypatch: pytest.MonkeyPatch, pg_type: str
