@@ -4,8 +4,8 @@
     A subquery with exactly the columns declared for the source, in their order and types, and those
     of every raw file (`raw_columns`). It has them also when there is no file, and when older files
     lack a column. A column whose name in raw files is no plain one is read by `config.meta.raw_name`
-    and has its declared name from here on. It opens only the files it needs: their names come from `ops.commits`, which is
-    frozen at the start of the run, so that all models of a run see the same commits.
+    and has its declared name from here on. It opens only the files it needs: their names come from
+    `ops.commits`, which is frozen at the start of the run, so that all models of a run see the same commits.
 
     For a source that declares `meta.primary_key` it adds what the macros in `macros/history` ask for:
         _record_key     what tells its rows apart, never NULL: the primary key as text, or, where a
