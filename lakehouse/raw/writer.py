@@ -7,6 +7,7 @@ choice of what to write or of the watermark.
 import errno
 import fcntl
 import os
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -120,12 +121,11 @@ class FileWriter:
     ) -> None:
         try:
             if self._writer is not None:
-                self._writer.close()
-        except (OSError, pa.ArrowException):
-            # The file is thrown away in the next line; the first error is the one to report.
-            pass
-        finally:
+                # What it writes is thrown away in the next line; the first error is the one to say.
+                with suppress(OSError, pa.ArrowException):
+                    self._writer.close()
             self._temporary.unlink(missing_ok=True)
+        finally:
             if self._lock is not None:
                 os.close(self._lock)
 
