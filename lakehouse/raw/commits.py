@@ -155,9 +155,12 @@ class RawTable:
         Raises:
             KeyError: One of them is not in the table.
         """
+        chosen = sorted(batch_ids)
+        if not chosen:
+            return []
         listing = self.listing()
         wanted: dict[str, list[str]] = {}
-        for batch_id in sorted(batch_ids):
+        for batch_id in chosen:
             wanted.setdefault(listing.stems[batch_id], []).append(batch_id)
         days = {stem: day for day in listing.days for stem in (*day.files, *day.compacted)}
         return [
@@ -227,16 +230,26 @@ class RawTable:
         Raises:
             RawFileError: One of them is not a readable commit of this table.
         """
-        listing = self.listing()
+        return self.read_many(self.batch_ids())
+
+    def read_many(self, batch_ids: Iterable[str]) -> list[CommitInfo]:
+        """The footers of some commits in batch order, opening each file once.
+
+        Args:
+            batch_ids: Commits of this table.
+
+        Raises:
+            KeyError: One of them is not in the table.
+            RawFileError: One of them is not readable.
+        """
         found: list[CommitInfo] = []
-        for day in listing.days:
-            for stem in sorted({*day.stems.values()}):
-                path = listing.path_of(day, stem)
-                if is_compacted(stem):
-                    infos = self.read_compacted(path)
-                    found.extend(info for info in infos if day.stems[info.batch_id] == stem)
-                else:
-                    found.append(self.read(path))
+        for part in self.slices(batch_ids):
+            if is_compacted(part.path.stem):
+                wanted = {*part.batch_ids}
+                infos = self.read_compacted(part.path)
+                found += [info for info in infos if info.batch_id in wanted]
+            else:
+                found.append(self.read(part.path))
         return sorted(found, key=lambda info: info.batch_id)
 
     def named(self, stem: str) -> list[Path]:

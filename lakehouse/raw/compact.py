@@ -13,8 +13,8 @@ Here belong that choice, the copy and the removal. Here does not belong how comm
 """
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -24,6 +24,7 @@ import pyarrow.parquet as pq
 from lakehouse.errors import LakeError
 from lakehouse.files import fsync_dir
 from lakehouse.locks import file_lock
+from lakehouse.progress import Advance, progress
 from lakehouse.raw.commits import CommitInfo, RawTable
 from lakehouse.raw.compacted import FOOTER_KEY, Compaction, read_compaction
 from lakehouse.raw.errors import RawFileError, first_line
@@ -55,11 +56,12 @@ _COMPARED_ROWS = 16_384
 
 @dataclass(frozen=True, slots=True)
 class SmallFile:
-    """A file that may be compacted: its path, bytes and commits."""
+    """A file that may be compacted: its path, bytes, commits, and rows if they are known."""
 
     path: Path
     size: int
     commits: int
+    rows: int = 0
 
 
 @dataclass(slots=True)
@@ -98,9 +100,6 @@ class Account:
         return not (self.replaced or self.removed or self.problems)
 
 
-Advance = Callable[[int], None]
-
-
 def compact(
     table: RawTable,
     *,
@@ -108,7 +107,6 @@ def compact(
     grace: timedelta = GRACE,
     may_remove: bool = True,
     dry_run: bool = False,
-    advance: Advance = lambda rows: None,
 ) -> Account:
     """Compact one table and remove the files whose replacement is old enough.
 
@@ -120,7 +118,6 @@ def compact(
         grace: How long replaced files stay.
         may_remove: Whether replaced files may go in this run at all.
         dry_run: Only say what would be done.
-        advance: Called with how many rows were copied.
 
     Raises:
         LockHeldError: Another compaction of the table is running.
@@ -138,8 +135,11 @@ def compact(
         return account
     with file_lock(table.compaction_lock, purpose="lake raw compact", wait=False):
         remove_orphans(table)
-        for group in plan(table, now, account):
-            _replace(table, group, account, advance)
+        if groups := list(plan(table, now, account)):
+            rows = sum(file.rows for group in groups for file in group)
+            with progress(f"compacting {account.table}", rows) as bar:
+                for group in groups:
+                    _replace(table, group, account, bar)
         _remove_replaced(table, now - grace, account, may_remove=may_remove, dry_run=False)
     return account
 
@@ -163,11 +163,12 @@ def plan(table: RawTable, now: datetime, account: Account) -> Iterator[list[Smal
             by_schema: dict[bytes, list[SmallFile]] = {}
             for file in group:
                 try:
-                    schema = _schema(file.path)
+                    schema, rows = _schema_and_rows(file.path)
                 except RawFileError as error:
                     account.problems.append(error)
                 else:
-                    by_schema.setdefault(schema.serialize().to_pybytes(), []).append(file)
+                    key = schema.serialize().to_pybytes()
+                    by_schema.setdefault(key, []).append(replace(file, rows=rows))
             least = 2 if day.name < today else ENOUGH
             yield from (found for found in by_schema.values() if len(found) >= least)
 
@@ -224,13 +225,14 @@ def _small_files(listing: Listing, day: Day, stems: Iterable[str]) -> list[Small
     return found
 
 
-def _schema(path: Path) -> pa.Schema:
+def _schema_and_rows(path: Path) -> tuple[pa.Schema, int]:
     try:
-        schema = pq.read_schema(path)
+        with pq.ParquetFile(path) as file:
+            # Without its metadata: that is each file's own footer.
+            schema = pa.schema([field.remove_metadata() for field in file.schema_arrow])
+            return schema, file.metadata.num_rows
     except (pa.ArrowException, OSError) as error:
         raise RawFileError(path, first_line(error)) from error
-    # Without its metadata: that is each file's own footer.
-    return pa.schema([f.remove_metadata() for f in schema])
 
 
 def _add(account: Account, group: Sequence[SmallFile]) -> None:
@@ -240,9 +242,7 @@ def _add(account: Account, group: Sequence[SmallFile]) -> None:
     account.made += 1
 
 
-def _replace(
-    table: RawTable, group: Sequence[SmallFile], account: Account, advance: Advance
-) -> None:
+def _replace(table: RawTable, group: Sequence[SmallFile], account: Account, bar: Advance) -> None:
     """Copy the sound files of a group into one, compare, and make that visible."""
     sound: list[SmallFile] = []
     footers: dict[str, bytes] = {}
@@ -261,12 +261,12 @@ def _replace(
         return
     name = f"{COMPACTED_PREFIX}{new_batch_id()}"
     final = sound[0].path.with_name(f"{name}{SUFFIX}")
-    schema = _schema(sound[0].path)
+    schema, _ = _schema_and_rows(sound[0].path)
     paths = [file.path for file in sound]
     with FileWriter(final, schema) as writer:
         for rows in _in_row_groups(_read(paths, infos), schema):
             writer.write(rows)
-            advance(rows.num_rows)
+            bar.advance(rows.num_rows)
         content = Compaction(
             name=name,
             source=table.source,
