@@ -12,9 +12,10 @@ import pyarrow as pa
 
 from ingest.postgres.plan import Footer, Plan
 from ingest.postgres.read import DELETE, position_of, raw_table
-from ingest.postgres.state import FOLLOWS, TableState
+from ingest.postgres.state import TableState
 from lakehouse import __version__
 from lakehouse.raw import CommitInfo, CommitWriter, RawTable, new_batch_id
+from lakehouse.raw.chain import FOLLOWS, PREVIOUS
 
 WRITER = f"ingest.postgres/{__version__}"
 
@@ -95,6 +96,7 @@ def commit(file: Staged, plan: Plan, state: TableState, footer: Footer) -> Commi
         details={
             **footer.details,
             FOLLOWS: state.digest,
+            PREVIOUS: state.newest,
             "source_types": plan.table.source_types,
         },
     )

@@ -177,7 +177,8 @@ def _load_keys(history: History, batches: Iterable[pa.RecordBatch]) -> tuple[int
 def _check_keys(history: History) -> None:
     """Re-read all landed keys against their checksums, which DuckDB does not look at."""
     columns = [*history.table.key_names, "_op"]
-    for path in history.infos():
+    for part in history.raw.slices(path.stem for path in history.infos()):
+        path = part.path
         try:
             with pq.ParquetFile(path, page_checksum_verification=True) as file:
                 for _ in file.iter_batches(columns=columns):

@@ -24,7 +24,8 @@ from ingest.postgres.state import Checkpoint, reaches
 from ingest.postgres.types import identifier, literal, names
 from lakehouse.errors import LakeError
 from lakehouse.raw import CommitInfo, RawTable
-from lakehouse.raw.verify import verify_commit
+from lakehouse.raw.reading import rows_sql
+from lakehouse.raw.verify import verify_file
 
 if TYPE_CHECKING:
     import duckdb
@@ -75,9 +76,9 @@ class History:
         Raises:
             RawFileError: One is damaged.
         """
-        for path in self.raw.commits():
-            if path not in self._infos:
-                self._infos[path] = self.raw.read(path)
+        unread = {path.stem: path for path in self.raw.commits() if path not in self._infos}
+        for info in self.raw.read_many(unread):
+            self._infos[unread[info.batch_id]] = info
         return self._infos
 
     def schemas(self) -> dict[str, pa.Schema]:
@@ -87,7 +88,8 @@ class History:
             newest.pop(info.schema_hash, None)
             newest[info.schema_hash] = path
         for hash_ in newest.keys() - self._schemas.keys():
-            self._schemas[hash_] = pq.read_schema(newest[hash_])
+            (part,) = self.raw.slices([newest[hash_].stem])
+            self._schemas[hash_] = pq.read_schema(part.path)
         return {hash_: self._schemas[hash_] for hash_ in newest}
 
     def scan(self, files: Sequence[Path], columns: Sequence[str]) -> str:
@@ -106,11 +108,8 @@ class History:
                 identifier(name) if name in present else f"null as {identifier(name)}"
                 for name in columns
             )
-            listed = ", ".join(literal(str(path)) for path in paths)
-            parts.append(
-                f"select {chosen}, _op, _batch_id "
-                f"from read_parquet([{listed}], hive_partitioning = false)"
-            )
+            rows = rows_sql(self.raw.slices(path.stem for path in paths))
+            parts.append(f"select {chosen}, _op, _batch_id from {rows}")
         return " union all by name ".join(parts)
 
     @contextmanager
@@ -123,8 +122,8 @@ class History:
         try:
             yield self._engine
         except duckdb.Error as error:
-            for path in files:
-                verify_commit(self.raw, path)
+            for part in self.raw.slices(path.stem for path in files):
+                verify_file(self.raw, part.path)
             first_line = str(error).splitlines()[0]
             raise LakeError(
                 f"what is landed of {self.table.spec.label} cannot be compared: {first_line}",

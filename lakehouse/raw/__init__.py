@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from lakehouse.raw.errors import RawFileError
     from lakehouse.raw.names import new_batch_id
     from lakehouse.raw.schema import META_FIELDS, raw_schema, schema_hash
-    from lakehouse.raw.verify import verify_commit
     from lakehouse.raw.writer import CommitWriter, remove_orphans
 
 _HOMES = {
@@ -27,7 +26,6 @@ _HOMES = {
     "raw_tables": "commits",
     "remove_orphans": "writer",
     "schema_hash": "schema",
-    "verify_commit": "verify",
 }
 
 __all__ = [
@@ -42,7 +40,6 @@ __all__ = [
     "raw_tables",
     "remove_orphans",
     "schema_hash",
-    "verify_commit",
 ]
 
 

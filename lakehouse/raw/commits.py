@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lakehouse.raw.compacted import read_compaction
-from lakehouse.raw.errors import RawFileError, first_line
+from lakehouse.raw.errors import LostCommitError, RawFileError, first_line
 from lakehouse.raw.listing import Listing, list_commits, listing_cache
 from lakehouse.raw.names import COMPACTED_PREFIX, SUFFIX, day_folder, is_compacted
 
@@ -153,7 +153,7 @@ class RawTable:
             batch_ids: Commits of this table.
 
         Raises:
-            KeyError: One of them is not in the table.
+            LostCommitError: One of them is not in the table.
         """
         chosen = sorted(batch_ids)
         if not chosen:
@@ -161,7 +161,13 @@ class RawTable:
         listing = self.listing()
         wanted: dict[str, list[str]] = {}
         for batch_id in chosen:
-            wanted.setdefault(listing.stems[batch_id], []).append(batch_id)
+            stem = listing.stems.get(batch_id)
+            if stem is None:
+                raise LostCommitError(
+                    f"the raw commit {batch_id} of {self.source}.{self.table} has just gone",
+                    "run the same command again; `lake raw verify` names what is missing",
+                )
+            wanted.setdefault(stem, []).append(batch_id)
         days = {stem: day for day in listing.days for stem in (*day.files, *day.compacted)}
         return [
             Slice(
@@ -171,6 +177,10 @@ class RawTable:
             )
             for stem, ids in wanted.items()
         ]
+
+    def files(self) -> list[str]:
+        """The files to open for all commits: each row stands in one of them."""
+        return [str(part.path) for part in self.slices(self.batch_ids())]
 
     def read(self, path: Path) -> CommitInfo:
         """Read the footer of one commit, as it was landed.
@@ -239,7 +249,7 @@ class RawTable:
             batch_ids: Commits of this table.
 
         Raises:
-            KeyError: One of them is not in the table.
+            LostCommitError: One of them is not in the table.
             RawFileError: One of them is not readable.
         """
         found: list[CommitInfo] = []

@@ -40,20 +40,6 @@ class Verified:
     commits: int = 1
 
 
-def verify_commit(table: RawTable, path: Path) -> CommitInfo:
-    """Re-read every page of a commit against its checksums and its footer.
-
-    Args:
-        table: The table.
-        path: The commit's own file.
-
-    Raises:
-        RawFileError: Something does not agree.
-    """
-    (info,) = verify_file(table, path)
-    return info
-
-
 def verify_file(table: RawTable, path: Path) -> list[CommitInfo]:
     """Re-read every page of a file against its checksums and the footers of its commits.
 
