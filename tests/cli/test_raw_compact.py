@@ -3,11 +3,14 @@
 import json
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from support.lake import Root
 from support.raw_log import data_files, land_many
 
 from lakehouse.locks import file_lock
 from lakehouse.raw import RawTable
+from lakehouse.raw import compact as compacting
+from lakehouse.raw.compact import compact
 from lakehouse.raw.names import COMPACTED_PREFIX
 
 YESTERDAY = datetime.now(UTC).replace(hour=1) - timedelta(days=1)
@@ -82,3 +85,17 @@ def test_a_commit_that_has_gone_is_told_from_a_damaged_one(lake, root: Root) -> 
     assert ids[1] in out
     assert ids[1] in err
     assert "run `lake extract orders`" in err
+
+
+def test_nothing_is_removed_while_a_build_is_running(
+    lake, root: Root, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = RawTable(root.settings.raw_dir, "shop", "orders")
+    land_many(table, YESTERDAY, 2)
+    compact(table)
+    (made,) = table.directory.glob(f"*/{COMPACTED_PREFIX}*")
+    monkeypatch.setattr(compacting, "compacted_at", lambda stem: YESTERDAY - timedelta(days=2))
+    with file_lock(root.settings.build_lock, purpose="dbt build"):
+        assert "2 replaced files stay" in lake("raw", "compact")[1]
+    assert "2 replaced files were removed" in lake("raw", "compact")[1]
+    assert data_files(table) == [made]

@@ -1,6 +1,7 @@
 """Compaction: fewer files, the same commits, whatever happens meanwhile."""
 
 import shutil
+import threading
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -286,6 +287,43 @@ def test_a_death_after_any_step_leaves_every_commit_once(
         assert list(mine.directory.rglob("*.tmp")) == []
         steps += 1
     assert steps > 10
+
+
+def test_readers_writers_and_verify_go_on_while_a_table_is_compacted(table: RawTable) -> None:
+    landed: list[str] = []
+    done = threading.Event()
+    failures: list[BaseException] = []
+
+    def loop(work: Callable[[], None]) -> None:
+        try:
+            while not done.is_set():
+                work()
+        except BaseException as error:
+            failures.append(error)
+
+    def read() -> None:
+        known = list(landed)
+        seen = table.batch_ids()
+        assert {*known} <= {*seen}
+        assert [row[0] for row in rows(table, seen)] == [*seen]
+
+    def check() -> None:
+        assert problems(table) == []
+
+    def pack() -> None:
+        compact(table, now=TODAY)
+
+    threads = [threading.Thread(target=loop, args=(work,)) for work in (read, check, pack)]
+    for thread in threads:
+        thread.start()
+    for n in range(40):
+        landed.append(land(table, YESTERDAY + timedelta(seconds=n), [n]))
+    done.set()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    assert table.batch_ids() == tuple(landed)
+    assert len(compacted(table)) > 1
 
 
 def test_a_table_is_named_by_its_source_or_in_full(tmp_path: Path) -> None:
