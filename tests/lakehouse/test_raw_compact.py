@@ -264,8 +264,8 @@ def test_a_copy_that_is_not_the_same_replaces_nothing(
 def test_a_death_after_any_step_leaves_every_commit_once(
     table: RawTable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    land_many(table, YESTERDAY, 3)
     land_many(table, YESTERDAY - timedelta(days=1), 2)
+    land_many(table, YESTERDAY, 3)
     compact(table, now=TODAY)
     land_many(table, YESTERDAY + timedelta(hours=1), 2)
     before = picture(table)

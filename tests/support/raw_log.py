@@ -8,8 +8,9 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from lakehouse.raw import CommitWriter, RawTable, raw_schema
+from lakehouse.raw import CommitWriter, RawTable, raw_schema, raw_tables
 from lakehouse.raw.chain import FOLLOWS, PREVIOUS, prefix_digest
+from lakehouse.raw.compact import compact
 
 SCHEMA = raw_schema(pa.schema([("id", pa.int64()), ("ratio", pa.float64())]))
 WIDER = raw_schema(pa.schema([("id", pa.int64()), ("ratio", pa.float64()), ("note", pa.string())]))
@@ -90,6 +91,14 @@ def rows(table: RawTable, batch_ids: Sequence[str]) -> list[tuple[Any, ...]]:
                 {"path": str(part.path)} | ({} if part.is_whole else {"ids": [*part.batch_ids]}),
             ).fetchall()
     return sorted(found, key=repr)
+
+
+def compact_everything(raw_dir: Path, *, keep_replaced: bool = True) -> None:
+    """Compact every table as if today were over, so that files hold what was read and what not."""
+    for table in raw_tables(raw_dir):
+        compact(table, now=datetime.now(UTC) + timedelta(days=1))
+        if not keep_replaced:
+            compact(table, grace=timedelta(seconds=-1))
 
 
 def data_files(table: RawTable) -> list[Path]:
