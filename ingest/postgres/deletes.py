@@ -208,7 +208,8 @@ def _live(history: History, files: Sequence[Path], among: str | None = None) -> 
     scan = history.scan(files, history.table.key_names)
     if among is not None:
         scan = f"select * from ({scan}) semi join ({among}) using ({key})"
-    with_tombstones = [path for path in files if history.infos()[path].deletes]
+    infos = history.infos()
+    with_tombstones = [path for path in files if infos[path].deletes]
     if not with_tombstones:
         return f"select distinct {key} from ({scan})"
     buried = history.scan(with_tombstones, history.table.key_names)

@@ -56,6 +56,7 @@ class History:
         self._scratch = scratch
         self._engine: duckdb.DuckDBPyConnection | None = None
         self._infos: dict[Path, CommitInfo] = {}
+        self._listed: str | None = None
         self._schemas: dict[str, pa.Schema] = {}
 
     def __enter__(self) -> Self:
@@ -76,9 +77,12 @@ class History:
         Raises:
             RawFileError: One is damaged.
         """
-        unread = {path.stem: path for path in self.raw.commits() if path not in self._infos}
-        for info in self.raw.read_many(unread):
-            self._infos[unread[info.batch_id]] = info
+        listed = self.raw.listing().digest
+        if listed != self._listed:
+            unread = {path.stem: path for path in self.raw.commits() if path not in self._infos}
+            for info in self.raw.read_many(unread):
+                self._infos[unread[info.batch_id]] = info
+            self._listed = listed
         return self._infos
 
     def schemas(self) -> dict[str, pa.Schema]:

@@ -38,7 +38,7 @@ class Gap:
 
 def prefix_digest(batch_ids: Iterable[str]) -> str:
     """Identify a sequence of commits: 16 hexadecimal digits of a SHA-256 of their ids."""
-    text = "".join(f"{batch_id}\n" for batch_id in batch_ids)
+    text = "\n".join([*batch_ids, ""])
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
