@@ -112,7 +112,9 @@ class Day:
     @cached_property
     def batch_ids(self) -> list[str]:
         """The ids of the day's commits, sorted."""
-        return sorted(self.stems) if self.compacted else self.files
+        if self.compacted and (self.files or len(self.compacted) > 1):
+            return sorted(self.stems)
+        return next(iter(self.compacted.values()), self.files)
 
 
 @dataclass(frozen=True)
@@ -188,7 +190,13 @@ def list_commits(directory: Path, cache: Path | None) -> Listing:
         name: stamp for name, (stamp, _) in known.items()
     }:
         _store(cache, kept)
-    return Listing(directory, tuple(days))
+    return _listing(directory, tuple(days))
+
+
+@lru_cache(maxsize=16)
+def _listing(directory: Path, days: tuple[Day, ...]) -> Listing:
+    """The same object for the same days: what it has worked out need not be worked out again."""
+    return Listing(directory, days)
 
 
 def _scan(entry: "os.DirEntry[str]") -> Day:
