@@ -153,9 +153,9 @@ def publish_commits(settings: Settings) -> None:
 
 
 def frozen(settings: Settings) -> float:
-    """Seconds of the freeze at the start of a dbt run with nothing new."""
+    """Seconds to open the build file and freeze the commits of a run with nothing new."""
+    started = time.perf_counter()
     with duckdb.connect(str(settings.build_file)) as connection:
-        started = time.perf_counter()
         _freeze(connection, settings)
         return time.perf_counter() - started
 

@@ -96,13 +96,14 @@ class _Commits:
     """What is known of some commits of a table.
 
     Attributes:
-        ids: Their batch ids.
+        ids: Their batch ids in order, with a space between any two: compared as one text, as there
+            may be very many.
         rows: Rows in all of them.
         mark: The newest that says how far the table was complete, and how far; None if none does.
         newest: The newest of all, and the clock of its snapshot; None if there is none.
     """
 
-    ids: frozenset[str] = frozenset()
+    ids: str = ""
     rows: int = 0
     mark: tuple[str, str] | None = None
     newest: tuple[str, datetime] | None = None
@@ -145,12 +146,16 @@ def collect(settings: Settings) -> Status:
 
 
 def _source(table: RawTable, version: _Published) -> SourceTable:
-    """Opens only the commits that the version does not describe: there may be very many."""
+    """Opens only the commits that the version does not describe."""
     ids = table.batch_ids()
-    published = version.commits.get((table.source, table.table), _Commits())
-    if published.ids.difference(ids):  # some were set aside since: the footers say what is left
-        published = _read_commits(table, published.ids.intersection(ids))
-    new = _read_commits(table, [each for each in ids if each not in published.ids])
+    published, new = version.commits.get((table.source, table.table), _Commits()), _Commits()
+    unpublished: set[str] = set()
+    if published.ids != " ".join(ids):
+        seen = {*published.ids.split()}
+        unpublished = {*ids} - seen
+        new = _read_commits(table, unpublished)
+        if not seen <= {*ids}:  # some were set aside since: the footers say what is left
+            published = _read_commits(table, {*ids} & seen)
     mark = max(filter(None, (published.mark, new.mark)), default=None)
     newest = max(filter(None, (published.newest, new.newest)), default=None)
     clean, quarantined = version.accounting.get((table.source, table.table), (None, None))
@@ -161,7 +166,7 @@ def _source(table: RawTable, version: _Published) -> SourceTable:
         raw_rows=published.rows + new.rows,
         watermark=mark[1] if mark else None,
         extracted_at=newest[1] if newest else None,
-        unpublished_commits=len(new.ids),
+        unpublished_commits=len(unpublished),
         unpublished_rows=new.rows,
         clean_rows=clean,
         quarantined_rows=quarantined,
@@ -172,7 +177,7 @@ def _read_commits(table: RawTable, ids: Collection[str]) -> _Commits:
     infos = table.read_many(ids)
     marks = [(i.batch_id, i.watermark_after) for i in infos if i.watermark_after is not None]
     return _Commits(
-        ids=frozenset(ids),
+        ids=" ".join(sorted(ids)),
         rows=sum(info.rows for info in infos),
         mark=max(marks, default=None),
         newest=max(((i.batch_id, i.extracted_at) for i in infos), default=None),
@@ -186,13 +191,14 @@ def _read_version(version: Version) -> _Published:
         # Aggregated there: a row for each of very many commits would take seconds here.
         commits = {
             (source, table): _Commits(
-                ids=frozenset(ids.split()),
+                ids=ids,
                 rows=int(rows),
                 mark=(marked, watermark) if marked else None,
                 newest=(newest, datetime.fromtimestamp(at / 1e6, UTC)),
             )
             for source, table, ids, rows, marked, watermark, newest, at in connection.execute(
-                "select source_name, table_name, string_agg(batch_id, ' '), sum(row_count),"
+                "select source_name, table_name, string_agg(batch_id, ' ' order by batch_id),"
+                " sum(row_count),"
                 " max(batch_id) filter (where watermark_after is not null),"
                 " arg_max(watermark_after, batch_id) filter (where watermark_after is not null),"
                 " max(batch_id), epoch_us(arg_max(extracted_at, batch_id))"

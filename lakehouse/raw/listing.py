@@ -82,6 +82,9 @@ class Day:
         digests = _digest([name, *bare.batch_ids]), _digest([name, *places])
         return cls(name, *digests, has_temporaries, line)
 
+    def __hash__(self) -> int:
+        return hash((self.name, self.digest, self.places))
+
     @cached_property
     def _body(self) -> tuple[list[str], dict[str, list[str]]]:
         fields = json.loads(self.line)
@@ -240,10 +243,11 @@ def _load(cache: Path) -> dict[str, tuple[_Stamp, Day]]:
 @lru_cache(maxsize=16)
 def _parse(cache: Path, version: tuple[int, ...]) -> dict[str, tuple[_Stamp, Day]]:
     try:
-        head_line, *lines = cache.read_bytes().split(b"\n")
+        head_line, _, body = cache.read_bytes().partition(b"\n")
         head = json.loads(head_line)
-        if head["format"] != _FORMAT or head["crc"] != zlib.crc32(b"\n".join(lines)):
+        if head["format"] != _FORMAT or head["crc"] != zlib.crc32(body):
             return {}
+        lines = body.split(b"\n") if head["days"] else []
         return {
             day["name"]: (stamp, Day(**day, line=line))
             for (stamp, day), line in zip(head["days"], lines, strict=True)
