@@ -90,7 +90,7 @@ def _guarantee(settings: Settings) -> Finding:
     if absence := source_absence(settings):
         return skipped(absence)
     with _session(settings) as connection:
-        bound = read_server_bound(connection)
+        bound = read_server_bound(connection, ())
     if bound.doubt is not None:
         return warning(
             f"not exact: {bound.doubt}; each run reads the table's lookback again",

@@ -1,4 +1,4 @@
-"""The batch layer's command: ``extract``.
+"""The batch layer's commands: ``extract``, and those of ``cli_state``.
 
 Here belong arguments and how results look. Here does not belong anything that another caller than a
 person at a terminal would need too.
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ingest import cli_state
 from lakehouse.cli.output import examples, make_console, print_json, print_table
 from lakehouse.settings import load_settings
 
@@ -29,6 +30,7 @@ def register(app: typer.Typer) -> None:
             "lake extract --json",
         )
     )(extract)
+    cli_state.register(app)
 
 
 def extract(
@@ -89,7 +91,8 @@ def _show(reports: Sequence["ExtractReport"]) -> None:
     for report in reports:
         for warning in report.warnings:
             typer.echo(f"{report.table}: {warning}", err=True)
-    for guarantee in sorted({r.guarantee for r in reports if r.guarantee} - {"exact"}):
+    doubts = {r.guarantee for r in reports if r.guarantee and r.guarantee.startswith("lookback")}
+    for guarantee in sorted(doubts):
         typer.echo(f"The watermark is not exact: {guarantee}", err=True)
 
 
@@ -120,8 +123,13 @@ def _line(report: "ExtractReport") -> str:
     if report.error:
         return f"{report.table}: failed"
     found = f"{report.upserts:,} new, {report.deletes:,} deleted" if report.rows else "nothing new"
+    complete = (
+        f"complete below {_short(report.watermark_after) or 'nothing yet'}"
+        if not (report.guarantee or "").startswith("full")
+        else "read as a whole"
+    )
     return (
-        f"{report.table}: {found}; complete below {_short(report.watermark_after) or 'nothing yet'}"
+        f"{report.table}: {found}; {complete}"
         f" ({(report.guarantee or 'unknown').split(':')[0]}), {report.seconds:.1f} s"
     )
 

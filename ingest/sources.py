@@ -20,6 +20,7 @@ from lakehouse.settings import Settings
 NullCursor = Literal["include", "raise", "exclude"]
 Deletes = Literal["reconcile", "ignore"]
 Clock = Literal["database", "application"]
+SchemaDrift = Literal["evolve", "freeze"]
 
 _DEFAULT_DELETE_SHARE = 0.20
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
@@ -27,8 +28,19 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "null_cursor": ("include", "raise", "exclude"),
     "deletes": ("reconcile", "ignore"),
     "clock": ("database", "application"),
+    "schema_drift": ("evolve", "freeze"),
 }
-_TABLE_KEYS = {"name", "schema", "primary_key", "cursor", "lookback", "max_delete_share", *_CHOICES}
+_TABLE_KEYS = {
+    "name",
+    "schema",
+    "primary_key",
+    "cursor",
+    "lookback",
+    "max_delete_share",
+    "deletes_every",
+    *_CHOICES,
+}
+_SOURCE_KEYS = {"name", "schema", "tables"}
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 
@@ -63,11 +75,16 @@ class TableSpec:
         schema: PostgreSQL schema that holds the table.
         name: The table, there and in the raw layer.
         primary_key: Columns that identify a row; empty means the key that the database declares.
-        cursor: Column that grows whenever a row is inserted or updated.
+        cursor: Column that grows whenever a row is inserted or updated; None means that every run
+            reads the whole table.
         lookback: How far below the watermark every run reads again.
         null_cursor: What to do with rows whose cursor is NULL.
         deletes: Whether keys that disappeared become tombstones.
-        clock: Who sets the cursor; an application's clock allows no exact watermark.
+        clock: Who sets the cursor; only the database's clock allows an exact watermark. None means
+            that nobody has said.
+        schema_drift: What changed columns do: ``evolve`` lands them, ``freeze`` stops the table.
+        deletes_every: How often the keys of a large table are compared; None means at every run of
+            a small one, and hourly.
         max_delete_share: Largest share of the live rows that one run may tombstone, 0 to 1.
     """
 
@@ -75,11 +92,13 @@ class TableSpec:
     schema: str
     name: str
     primary_key: tuple[str, ...]
-    cursor: str
+    cursor: str | None
     lookback: Lookback
     null_cursor: NullCursor = "include"
     deletes: Deletes = "reconcile"
-    clock: Clock = "database"
+    clock: Clock | None = None
+    schema_drift: SchemaDrift = "evolve"
+    deletes_every: timedelta | None = None
     max_delete_share: float = _DEFAULT_DELETE_SHARE
 
     @property
@@ -164,10 +183,12 @@ class _Reader:
         sources = content.get("sources") if isinstance(content, Mapping) else None
         if not isinstance(sources, list) or not sources:
             raise self._error("it", "has no list `sources`")
+        self._known("it", cast("Mapping[str, Any]", content), {"sources"})
         for source in sources:
             if not isinstance(source, Mapping):
                 raise self._error("a source", "is not a mapping")
             self._name("a source", source)
+            self._known(f"source {source['name']}", source, _SOURCE_KEYS)
             if not isinstance(source.get("tables"), list):
                 raise self._error(f"source {source['name']}", "has no list `tables`")
         return sources
@@ -187,16 +208,16 @@ class _Reader:
             raise self._error(where, "is not a mapping")
         self._name(where, table)
         where = f"table {source['name']}.{table['name']}"
-        if unknown := sorted(set(map(str, table)) - _TABLE_KEYS):
-            raise self._error(where, f"has an unknown key `{unknown[0]}`")
+        self._known(where, table, _TABLE_KEYS)
         chosen = {key: self._choice(where, table, key) for key in _CHOICES if key in table}
         return TableSpec(
             source=str(source["name"]),
             schema=self._text(where, {**source, **table}, "schema"),
             name=str(table["name"]),
             primary_key=self._primary_key(where, table),
-            cursor=self._text(where, table, "cursor"),
+            cursor=self._text(where, table, "cursor") if "cursor" in table else None,
             lookback=self._lookback(where, table),
+            deletes_every=self._deletes_every(where, table),
             max_delete_share=self._share(where, table),
             **cast("dict[str, Any]", chosen),
         )
@@ -231,6 +252,18 @@ class _Reader:
             return parse_lookback(table.get("lookback", "1h"))
         except ValueError as error:
             raise self._error(where, f"has `lookback`: {error}") from error
+
+    def _deletes_every(self, where: str, table: Mapping[str, Any]) -> timedelta | None:
+        if "deletes_every" not in table:
+            return None
+        try:
+            return parse_lookback(table["deletes_every"]).span
+        except ValueError as error:
+            raise self._error(where, f"has `deletes_every`: {error}") from error
+
+    def _known(self, where: str, item: Mapping[str, Any], keys: set[str]) -> None:
+        if unknown := sorted(set(map(str, item)) - keys):
+            raise self._error(where, f"has an unknown key `{unknown[0]}`")
 
     def _share(self, where: str, table: Mapping[str, Any]) -> float:
         share = table.get("max_delete_share", _DEFAULT_DELETE_SHARE)

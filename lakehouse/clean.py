@@ -102,8 +102,8 @@ def _remove(path: Path, held: frozenset[Path]) -> None:
 
 
 def _refuse_while_used(settings: Settings) -> None:
-    locks = settings.state_dir.rglob("*.lock"), settings.raw_dir.glob("*/*/.*.lock")
-    for lock in chain(*locks):
+    folders = (settings.state_dir, settings.raw_locks_dir)
+    for lock in chain.from_iterable(folder.rglob("*.lock") for folder in folders):
         if holder := current_holder(lock):
             raise LockHeldError(f"in use by {holder}", "wait until it ends, then run this again")
 

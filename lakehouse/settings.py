@@ -50,6 +50,11 @@ class Settings:
         return self.data_dir / "raw"
 
     @property
+    def raw_locks_dir(self) -> Path:
+        """Locks of those who write the raw layer, beside it wherever it really lies."""
+        return self.raw_dir.resolve().with_name("raw.locks")
+
+    @property
     def state_dir(self) -> Path:
         """Locks and caches: everything in it can be deleted while nothing runs."""
         return self.data_dir / "state"

@@ -137,7 +137,7 @@ def _spec(table: TableSpec) -> dg.AssetSpec:
         ),
         metadata={
             "primary_key": ", ".join(table.primary_key) or "as declared in the database",
-            "cursor": table.cursor,
+            "cursor": table.cursor or "none: every run reads all rows",
             "lookback": table.lookback.text,
             "deletes": table.deletes,
         },

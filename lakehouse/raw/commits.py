@@ -30,7 +30,8 @@ class CommitInfo:
 
     Attributes:
         batch_id: Sorts in commit order within one table and writer.
-        kind: ``snapshot``, ``chunk``, ``incremental``, ``tombstones`` or ``stream``.
+        kind: ``snapshot``, ``chunk``, ``incremental``, ``tombstones`` or ``stream``; ``state`` for
+            one without rows, by which a person moved the watermark.
         watermark_before: Exact cursor text up to which the table was complete before; or None.
         watermark_after: The same after this commit.
         resume_position: Where a chunked load goes on: exact texts of cursor and key; else None.
@@ -114,8 +115,9 @@ class RawTable:
 
     @property
     def compaction_lock(self) -> Path:
-        """Held by whoever replaces files; in the raw layer, which checkouts may share."""
-        return self.directory / ".compaction.lock"
+        """Held by whoever replaces files; beside the raw layer, which checkouts may share."""
+        folder = self.raw_dir.resolve().with_name("raw.locks")
+        return folder / f"compact.{self.source}.{self.table}.lock"
 
     def path_of(self, batch_id: str) -> Path:
         """Where a commit of this name is landed. Compaction moves its rows: see ``slices``."""

@@ -52,6 +52,39 @@ def test_deletes_and_inserts_in_equal_number(source: Source) -> None:
     assert agrees(source)
 
 
+def test_equal_counts_are_not_taken_for_equal_keys(source: Source) -> None:
+    # One row deleted and another one inserted late: the count is as it was.
+    source.execute(
+        "delete from shop.events where id = 10",
+        "insert into shop.events values (2001, 'late', '2023-01-01')",
+    )
+    report = source.extract()
+    assert (report.upserts, report.deletes) == (1, 1)
+    # One row read by its key, not all of them.
+    assert report.rows_read == 1
+    assert agrees(source)
+    assert source.extract().rows == 0
+
+
+def test_a_changed_key_with_an_unmoved_cursor_is_found(source: Source) -> None:
+    source.execute("update shop.events set id = 5000 where id = 5")
+    report = source.extract()
+    assert (report.upserts, report.deletes) == (1, 1)
+    assert agrees(source)
+
+
+def test_many_late_rows_are_found_by_reading_all(
+    source: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(table, "_MOST_BY_KEY", 5)
+    source.execute(
+        "insert into shop.events select g, 'late', '2023-01-01' from generate_series(2001, 2010) g"
+    )
+    report = source.extract(chunk_rows=300)
+    assert (report.upserts, report.rows_read) == (10, 1010)
+    assert agrees(source)
+
+
 def test_a_key_that_comes_back_lives_again(source: Source) -> None:
     source.execute("delete from shop.events where id = 7")
     source.extract()
@@ -162,8 +195,11 @@ def test_excluded_rows_without_a_cursor_are_no_deletes(source: Source) -> None:
     source.execute("insert into shop.events values (2000, 'x', null)")
     assert source.extract().rows == 0
     source.execute("update shop.events set updated_at = null where id = 1")
-    report = source.extract()
-    assert (report.upserts, report.deletes) == (0, 0)
+    for _ in range(2):
+        report = source.extract()
+        assert (report.upserts, report.deletes, report.rows_read) == (0, 0, 0)
+    source.execute("delete from shop.events where id in (1, 2000)")
+    assert source.extract().deletes == 1
 
 
 @pytest.mark.parametrize(

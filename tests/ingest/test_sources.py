@@ -59,7 +59,11 @@ def test_everything_declared_is_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("was", "now", "said"),
     [
-        ("cursor: c,", "", r"table shop\.b needs `cursor`"),
+        ("cursor: c,", "cursor: '',", r"table shop\.b needs `cursor`"),
+        ("sources:", "tabels: []\nsources:", r"it has an unknown key `tabels`"),
+        ("schema: public", "schema: public\n    tabels: []", r"source shop has an unknown key"),
+        ("deletes: ignore", "deletes_every: soon", r"has `deletes_every`: 'soon' is not a span"),
+        ("deletes: ignore", "schema_drift: no", r"has `schema_drift: False`; choose from evolve"),
         ("null_cursor: raise", "null_cursor: maybe", r"shop\.b has `null_cursor: maybe`; choose"),
         ("deletes: ignore", "deletes: yes", r"shop\.b has `deletes: True`; choose from rec"),
         ("lookback: 90s", "lookback: soon", r"shop\.b has `lookback`: 'soon' is not a span"),
