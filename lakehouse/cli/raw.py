@@ -57,7 +57,7 @@ def verify(as_json: _AsJson = False) -> None:
     else:
         _show_verified(results)
     if bad:
-        raise _verdict(bad)
+        raise _verdict(results)
 
 
 def compact(
@@ -145,13 +145,15 @@ def _show_verified(results: "Sequence[Verified]") -> None:
     typer.echo(f"{commits:,} commits{inside}, {rows:,} rows, {len(bad) - lost} damaged{gone}")
 
 
-def _verdict(bad: "Sequence[Verified]") -> LakeError:
+def _verdict(results: "Sequence[Verified]") -> LakeError:
+    bad = [result for result in results if result.problem]
+    files = sum(not _is_lost(result) for result in results)
     damaged = [result for result in bad if not _is_lost(result)]
     if not damaged and (first := bad[0].problem):
         more = f"; and {len(bad) - 1} more" if len(bad) > 1 else ""
         return LakeError(f"{first.cause}{more}", first.next_step)
     return LakeError(
-        f"{len(damaged)} raw files are damaged" if len(damaged) > 1 else "a raw file is damaged",
+        f"{len(damaged)} of {files} raw files are damaged",
         "run `lake raw set-aside BATCH` for each, then `lake extract` and `lake build`",
     )
 

@@ -54,8 +54,7 @@ class FileWriter:
     def __enter__(self) -> Self:
         with _disk_errors(self._temporary):
             self._temporary.parent.mkdir(parents=True, exist_ok=True)
-            self._lock = os.open(self._temporary, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._lock = _open_locked(self._temporary)
             self._writer = pq.ParquetWriter(
                 self._temporary,
                 self._schema,
@@ -201,6 +200,20 @@ class CommitWriter(FileWriter):
         self.finish(FOOTER_KEY, info.to_json())
         self.publish()
         return info
+
+
+def _open_locked(temporary: Path) -> int:
+    """Make a file and lock it, so that nobody takes it for the file of a dead writer.
+
+    Between the two somebody may have taken it for that and removed it: then once more.
+    """
+    while True:
+        descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        with suppress(FileNotFoundError):
+            if temporary.stat().st_ino == os.fstat(descriptor).st_ino:
+                return descriptor
+        os.close(descriptor)
 
 
 def _is_delta_encoded(field: pa.Field) -> bool:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import duckdb
 import pytest
+from support.raw_log import flip_a_bit
 from support.tiny_project import Tiny, make_tiny
 
 from lakehouse.dbt import freeze, run_notes
@@ -114,9 +115,7 @@ def test_a_file_is_proven_before_a_build_reads_it_for_the_first_time(
     before = noted(db)
     pack(tiny)
     (made,) = tiny.table.directory.glob(f"*/{COMPACTED_PREFIX}*")
-    content = bytearray(made.read_bytes())
-    content[40] ^= 0xFF
-    made.write_bytes(content)
+    flip_a_bit(made)
     with pytest.raises(RawFileError, match=made.stem):
         frozen(tiny, db)
     assert noted(db) == before, "nothing is noted"
@@ -134,9 +133,7 @@ def test_what_is_as_it_was_noted_is_not_looked_at(
 def test_a_full_refresh_proves_every_file_again(tiny: Tiny, db: duckdb.DuckDBPyConnection) -> None:
     path = tiny.land(*range(1000))
     frozen(tiny, db)
-    content = bytearray(path.read_bytes())
-    content[60] ^= 0xFF
-    path.write_bytes(content)
+    flip_a_bit(path)
     assert frozen(tiny, db) == 0
     with pytest.raises(RawFileError):
         frozen(tiny, db, full=True)

@@ -15,6 +15,7 @@ from support.raw_log import (
     WIDER,
     YESTERDAY,
     data_files,
+    flip_a_bit,
     land,
     land_many,
     picture,
@@ -154,9 +155,7 @@ def test_a_damaged_file_is_named_left_as_it_is_and_the_others_are_compacted(
 ) -> None:
     ids = land_many(table, YESTERDAY, 5)
     damaged = table.path_of(ids[2])
-    content = bytearray(damaged.read_bytes())
-    content[40] ^= 0xFF
-    damaged.write_bytes(content)
+    content = flip_a_bit(damaged)
     nonsense = table.path_of(ids[3])
     nonsense.write_bytes(b"nonsense")
     account = compact(table, now=TODAY)
@@ -182,9 +181,7 @@ def test_replaced_files_stay_when_what_replaced_them_is_damaged(table: RawTable)
     before = picture(table)
     compact(table, now=TODAY)
     (made,) = compacted(table)
-    content = bytearray(made.read_bytes())
-    content[40] ^= 0xFF
-    made.write_bytes(content)
+    flip_a_bit(made)
     account = compact(table, grace=LATER)
     assert (account.removed, account.waiting) == (0, 4)
     assert [type(problem) for problem in account.problems] == [RawFileError]

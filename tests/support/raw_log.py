@@ -7,6 +7,7 @@ from typing import Any
 
 import duckdb
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from lakehouse.raw import CommitWriter, RawTable, raw_schema, raw_tables
 from lakehouse.raw.chain import FOLLOWS, PREVIOUS, prefix_digest
@@ -99,6 +100,16 @@ def compact_everything(raw_dir: Path, *, keep_replaced: bool = True) -> None:
         compact(table, now=datetime.now(UTC) + timedelta(days=1))
         if not keep_replaced:
             compact(table, grace=timedelta(seconds=-1))
+
+
+def flip_a_bit(path: Path) -> bytes:
+    """Damage the last byte of a file's first column as a disk would; gives its bytes then."""
+    column = pq.read_metadata(path).row_group(0).column(0)
+    first = column.dictionary_page_offset or column.data_page_offset
+    content = bytearray(path.read_bytes())
+    content[first + column.total_compressed_size - 1] ^= 1
+    path.write_bytes(content)
+    return bytes(content)
 
 
 def data_files(table: RawTable) -> list[Path]:
