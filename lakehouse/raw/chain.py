@@ -99,18 +99,25 @@ def _gaps_of_watermarks(infos: Sequence[CommitInfo]) -> list[Gap]:
 
 
 def _gaps_of_offsets(infos: Sequence[CommitInfo]) -> list[Gap]:
+    """Offsets that no commit holds and no footer explains.
+
+    ``after_offset`` in a footer is the last offset that had landed before: what lies between it and
+    the first one is nobody's event, such as the markers of transactions.
+    """
     landed: dict[tuple[str, int], int] = {}
     gaps = []
     records = [info for info in infos if _RECORDS in info.details]
     for info in sorted(records, key=lambda info: int(info.details["first_offset"])):
         first = int(info.details["first_offset"])
         partition = (str(info.details.get("log_id")), int(info.details["partition"]))
-        before = landed.get(partition)
-        if before is not None and first > before + 1:
+        follows = int(info.details.get("after_offset", first - 1))
+        nothing = -1 if "after_offset" in info.details else follows
+        before = landed.get(partition, nothing)
+        if follows > before:
             cause = (
-                f"offsets {before + 1:,} to {first - 1:,} of partition {partition[1]}, just before "
+                f"offsets {before + 1:,} to {follows:,} of partition {partition[1]}, just before "
                 "those that it holds, are in no commit"
             )
             gaps.append(Gap(info.batch_id, cause))
-        landed[partition] = max(before or -1, int(info.details["last_offset"]))
+        landed[partition] = max(before, int(info.details["last_offset"]))
     return gaps

@@ -111,6 +111,25 @@ def test_a_hole_in_the_offsets_of_a_partition_is_named(tmp_path: Path) -> None:
     assert "Kafka" in str(gap.problem)
 
 
+def test_offsets_that_a_footer_explains_are_no_hole(tmp_path: Path) -> None:
+    table = RawTable(tmp_path / "raw", "stream", "power_events")
+    ranges = [
+        records(7, 9) | {"after_offset": -1},
+        records(12, 19) | {"after_offset": 9},
+        records(25, 29) | {"after_offset": 19},
+    ]
+    ids = [
+        land(table, YESTERDAY + timedelta(minutes=n), [n], details=details)
+        for n, details in enumerate(ranges)
+    ]
+    assert bad(table) == []
+    table.path_of(ids[1]).unlink()
+    (gap,) = bad(table)
+    assert "offsets 10 to 19 of partition 0" in str(gap.problem)
+    table.path_of(ids[0]).unlink()
+    assert ["offsets 0 to 19" in str(found.problem) for found in bad(table)] == [True]
+
+
 def test_windows_have_no_offsets_to_miss(tmp_path: Path) -> None:
     table = RawTable(tmp_path / "raw", "stream", "power_windows")
     for n, (first, last) in enumerate([(0, 9), (30, 40)]):
