@@ -58,10 +58,11 @@ def reconcile(
     ] = 20_000,
     as_json: _AsJson = False,
 ) -> None:
-    """Prove that raw holds what the source holds, range of keys by range.
+    """Prove that raw holds what the source holds.
 
-    Lands what is new first, then compares counts and checksums of one snapshot. Names the ranges
-    that differ, and with --repair reads them again and nothing else.
+    Lands what is new first, then compares counts and checksums of key ranges at
+    one snapshot. Names the ranges that differ, and with --repair reads them again
+    and nothing else.
     """
     reports, failure = _extracted(tables, reconcile=True, repair=repair, rows_a_range=rows_a_range)
     if as_json:

@@ -457,6 +457,20 @@ def hammer(
                         "update shop.events set label = %s, updated_at = now() where id = %s",
                         (f"v{serial}", number * 1_000_000 + rng.randint(1, serial)),
                     )
+                    connection.execute("savepoint undone")
+                    connection.execute(
+                        "insert into shop.events values (%s, 'never')", (-number * 1_000 - serial,)
+                    )
+                    connection.execute("rollback to undone")
+                    if rng.random() < 0.3:
+                        # Two rows change their cursors, so that one goes back in time.
+                        one, two = (number * 1_000_000 + rng.randint(1, serial) for _ in range(2))
+                        connection.execute(
+                            "update shop.events as a set updated_at = b.updated_at, "
+                            "label = a.label || '~' || %s from shop.events as b "
+                            "where (a.id, b.id) in ((%s, %s), (%s, %s))",
+                            (serial, one, two, two, one),
+                        )
                     if rng.random() < 0.2:
                         connection.rollback()
                     else:
@@ -471,7 +485,8 @@ def hammer(
     ("writers", "seconds"), [(4, 4), pytest.param(16, 60, marks=pytest.mark.slow)]
 )
 def test_writers_at_work_lose_nothing(source: Source, writers: int, seconds: int) -> None:
-    source.specs = [spec(deletes="ignore")]
+    # The lookback is for cursors that go back; without these none would be needed.
+    source.specs = [spec(deletes="ignore", lookback="10m")]
     stop, errors = threading.Event(), list[Exception]()
     threads = [
         threading.Thread(target=hammer(source, number, stop, errors))

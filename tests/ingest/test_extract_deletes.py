@@ -1,5 +1,6 @@
 """Hard deletes become tombstones, and accidents do not."""
 
+from datetime import timedelta
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -256,3 +257,40 @@ def test_a_full_read_that_was_cut_short_is_begun_again(
     assert 0 < len([row for row in source.current("label") if row == ("other",)]) < 1000
     source.extract()
     assert agrees(source)
+
+
+def test_the_keys_of_a_large_table_are_compared_from_time_to_time(
+    source: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(table, "_SMALL_TABLE", 100)
+    source.execute("analyze shop.events")
+    # The table was small until now: nobody knows when its keys were compared.
+    first = source.extract()
+    assert first.keys_compared_at is not None
+    source.execute("delete from shop.events where id = 1")
+    source.execute("insert into shop.events values (2000, 'new')")
+    report = source.extract()
+    assert (report.upserts, report.deletes) == (1, 0)
+    assert report.keys_compared_at == first.keys_compared_at
+    with monkeypatch.context() as patch:
+        patch.setattr(table, "_DELETES_EVERY", timedelta(0))
+        assert source.extract().deletes == 1
+    source.execute("delete from shop.events where id = 2")
+    assert source.extract().deletes == 0
+    source.specs = [spec(deletes_every=timedelta(0))]
+    assert source.extract().deletes == 1
+    source.specs = [spec(deletes_every=timedelta(days=1))]
+    source.execute("delete from shop.events where id = 3")
+    assert source.extract().deletes in (0, 1)
+    source.execute("delete from shop.events where id = 4")
+    assert source.extract().deletes == 0
+    assert source.extract(full=True).deletes == 1
+    assert agrees(source)
+
+
+def test_a_small_table_with_a_declared_span_waits_for_it(source: Source) -> None:
+    source.specs = [spec(deletes_every=timedelta(days=1))]
+    source.extract()
+    source.execute("delete from shop.events where id = 1")
+    assert source.extract().deletes == 0
+    assert source.extract(reconcile=True).deletes == 1

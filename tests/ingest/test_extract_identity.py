@@ -1,7 +1,9 @@
 """The source is not what it was: another server, an older state, other files, another clock."""
 
+import os
 import shutil
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -329,3 +331,37 @@ def test_a_restored_copy_of_the_server_is_noticed(
         assert report.guarantee != "exact"
         assert agrees(source)
         assert source.extract().guarantee == "exact"
+
+
+@pytest.mark.slow
+def test_a_server_recovered_from_an_archive_is_on_another_timeline(
+    own_server: tuple[Path, Callable[[], EmbeddedPostgres]], tmp_path: Path
+) -> None:
+    _, start = own_server
+    with start() as server:
+        source = Source(server.dsn(SUPERUSER, "postgres"), tmp_path)
+        source.execute(
+            EVENTS, "insert into shop.events select g, 'x' from generate_series(1, 50) g"
+        )
+        source.extract()
+        (folder,) = source.query("select current_setting('data_directory')")[0]
+    cluster = Path(folder)
+    signal = cluster / "recovery.signal"
+    signal.touch()
+    owner = cluster.stat()
+    os.chown(signal, owner.st_uid, owner.st_gid)
+    with (cluster / "postgresql.auto.conf").open("a") as settings:
+        settings.write("restore_command = 'false'\n")
+    with start() as server:
+        source.dsn = server.dsn(SUPERUSER, "postgres")
+        while source.query("select pg_is_in_recovery()")[0][0]:
+            time.sleep(0.1)
+        source.execute("update shop.events set label = 'other' where id <= 5")
+        report = source.extract()
+        assert warned(report, "a failover or a restored backup")
+        assert report.guarantee != "exact"
+        assert report.upserts == 5
+        source.execute("insert into shop.events values (99, 'after')")
+        again = source.extract()
+        assert (again.upserts, again.guarantee) == (1, "exact")
+        assert agrees(source)
