@@ -169,7 +169,7 @@ def _minutes(settings: Settings, end_us: int) -> tuple[int, int]:
     minutes = still_open = 0
     for stream in load_streams(settings).values():
         table = RawTable(settings.raw_dir, SOURCE, stream.windows_table)
-        if files := [str(path) for path in table.commits()]:
+        if files := table.files():
             with duckdb.connect() as db:
                 ((landed, not_final),) = db.execute(_MINUTES, [files, end_us]).fetchall()
             minutes, still_open = minutes + landed, still_open + not_final

@@ -1,6 +1,4 @@
-"""The batch layer's commands: ``extract`` and ``raw``.
-
-``state`` and the like are in ``cli_state``, ``source`` in ``ingest.onboarding``.
+"""The batch layer's commands: ``extract``, those of ``cli_state`` and of ``ingest.onboarding``.
 
 Here belong arguments and how results look. Here does not belong anything that another caller than a
 person at a terminal would need too.
@@ -8,15 +6,13 @@ person at a terminal would need too.
 
 import sys
 from collections.abc import Sequence
-from textwrap import fill
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ingest import cli_state
 from ingest.onboarding import cli as onboarding
-from lakehouse.cli.output import WIDTH, examples, make_console, print_json, print_table
-from lakehouse.errors import LakeError
+from lakehouse.cli.output import examples, make_console, print_json, print_table
 from lakehouse.settings import load_settings
 
 if TYPE_CHECKING:
@@ -28,7 +24,7 @@ _AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def register(app: typer.Typer) -> None:
-    """Add the commands."""
+    """Add the command."""
     app.command(
         epilog=examples(
             "lake extract",
@@ -37,13 +33,6 @@ def register(app: typer.Typer) -> None:
             "lake extract --json",
         )
     )(extract)
-    raw = typer.Typer(help="Look after the raw layer's commits.", no_args_is_help=True)
-    raw.command(name="verify", epilog=examples("lake raw verify"))(verify_raw)
-    raw.command(
-        name="set-aside",
-        epilog=examples("lake raw set-aside 20261120T190313123456Z-3fa9c1", "lake extract"),
-    )(set_aside_raw)
-    app.add_typer(raw, name="raw")
     cli_state.register(app)
     onboarding.register(app)
 
@@ -93,51 +82,6 @@ def extract(
     for other in failure.errors[1:]:
         typer.echo(f"Error: {other}", err=True)
     raise failure.errors[0]
-
-
-def verify_raw(as_json: _AsJson = False) -> None:
-    """Re-read every raw commit against its checksums and its footer.
-
-    Safe while extractors and builds run.
-    """
-    from lakehouse.raw.verify import verify
-
-    results = list(verify(load_settings().raw_dir))
-    bad = [result for result in results if result.problem]
-    if as_json:
-        print_json(
-            [
-                {"path": r.path, "rows": r.rows, "problem": str(r.problem) if r.problem else None}
-                for r in results
-            ]
-        )
-    else:
-        for result in bad:
-            source, table, _, name = result.path.parts[-4:]
-            typer.echo(f"{name.removesuffix('.parquet')}  {source}.{table}")
-            cause = result.problem.cause if result.problem else ""
-            typer.echo(fill(cause, WIDTH, initial_indent="    ", subsequent_indent="    "))
-        rows = sum(result.rows for result in results)
-        typer.echo(f"{len(results):,} commits, {rows:,} rows, {len(bad)} damaged")
-    if bad:
-        raise LakeError(
-            f"{len(bad)} of {len(results)} raw commits are damaged",
-            "run `lake raw set-aside BATCH` for each, then `lake extract` and `lake build`",
-        )
-
-
-def set_aside_raw(
-    batch: Annotated[str, typer.Argument(help="The commit's batch id, its file's name.")],
-) -> None:
-    """Hide a damaged commit from all readers and keep its bytes.
-
-    The next `lake extract` reads its rows again from the source.
-    """
-    from lakehouse.raw.verify import set_aside
-
-    aside = set_aside(load_settings().raw_dir, batch)
-    typer.echo(f"Set aside as {aside}")
-    typer.echo("Next: lake extract, then lake build")
 
 
 def _without_absent(settings: "Settings", specs: "list[TableSpec]") -> "list[TableSpec]":

@@ -4,7 +4,7 @@ Here belongs collecting facts, each from the place that owns it. Nothing here op
 or waits for anybody, so it can be asked at any time. Rendering is in ``lakehouse.cli.status``.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -97,10 +97,21 @@ class Status:
 
 
 @dataclass(frozen=True, slots=True)
-class _Commit:
-    rows: int
-    watermark: str | None
-    extracted_at: datetime
+class _Commits:
+    """What is known of some commits of a table.
+
+    Attributes:
+        ids: Their batch ids in order, with a space between any two: compared as one text, as there
+            may be very many.
+        rows: Rows in all of them.
+        mark: The newest that says how far the table was complete, and how far; None if none does.
+        newest: The newest of all, and the clock of its snapshot; None if there is none.
+    """
+
+    ids: str = ""
+    rows: int = 0
+    mark: tuple[str, str] | None = None
+    newest: tuple[str, datetime] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,12 +120,12 @@ class _Published:
 
     Attributes:
         rows: ``schema.table`` to rows.
-        commits: The raw commits it was made from, by source, table and batch id.
+        commits: The raw commits it was made from, by source and table.
         accounting: Clean and quarantined rows by source and table.
     """
 
     rows: Mapping[str, int]
-    commits: Mapping[tuple[str, str, str], _Commit]
+    commits: Mapping[tuple[str, str], _Commits]
     accounting: Mapping[tuple[str, str], tuple[int, int]]
 
 
@@ -143,30 +154,41 @@ def collect(settings: Settings) -> Status:
 
 
 def _source(table: RawTable, version: _Published) -> SourceTable:
-    """Opens only the commits that the version does not describe: there may be thousands."""
-    paths = table.commits()
-    commits: list[_Commit] = []
-    unpublished: list[_Commit] = []
-    for path in paths:
-        known = version.commits.get((table.source, table.table, path.stem))
-        if known is None:
-            info = table.read(path)
-            known = _Commit(info.rows, info.watermark_after, info.extracted_at)
-            unpublished.append(known)
-        commits.append(known)
-    marks = [commit.watermark for commit in commits if commit.watermark is not None]
+    """Opens only the commits that the version does not describe."""
+    ids = table.batch_ids()
+    published, new = version.commits.get((table.source, table.table), _Commits()), _Commits()
+    unpublished: set[str] = set()
+    if published.ids != " ".join(ids):
+        seen = {*published.ids.split()}
+        unpublished = {*ids} - seen
+        new = _read_commits(table, unpublished)
+        if not seen <= {*ids}:  # some were set aside since: the footers say what is left
+            published = _read_commits(table, {*ids} & seen)
+    mark = max(filter(None, (published.mark, new.mark)), default=None)
+    newest = max(filter(None, (published.newest, new.newest)), default=None)
     clean, quarantined = version.accounting.get((table.source, table.table), (None, None))
     return SourceTable(
         source=table.source,
         table=table.table,
-        commits=len(paths),
-        raw_rows=sum(commit.rows for commit in commits),
-        watermark=marks[-1] if marks else None,
-        extracted_at=commits[-1].extracted_at if commits else None,
+        commits=len(ids),
+        raw_rows=published.rows + new.rows,
+        watermark=mark[1] if mark else None,
+        extracted_at=newest[1] if newest else None,
         unpublished_commits=len(unpublished),
-        unpublished_rows=sum(commit.rows for commit in unpublished),
+        unpublished_rows=new.rows,
         clean_rows=clean,
         quarantined_rows=quarantined,
+    )
+
+
+def _read_commits(table: RawTable, ids: Collection[str]) -> _Commits:
+    infos = table.read_many(ids)
+    marks = [(i.batch_id, i.watermark_after) for i in infos if i.watermark_after is not None]
+    return _Commits(
+        ids=" ".join(sorted(ids)),
+        rows=sum(info.rows for info in infos),
+        mark=max(marks, default=None),
+        newest=max(((i.batch_id, i.extracted_at) for i in infos), default=None),
     )
 
 
@@ -174,11 +196,21 @@ def _read_version(version: Version) -> _Published:
     import duckdb
 
     with duckdb.connect(str(version.path), read_only=True) as connection:
+        # Aggregated there: a row for each of very many commits would take seconds here.
         commits = {
-            (source, table, batch): _Commit(rows, watermark, datetime.fromtimestamp(at / 1e6, UTC))
-            for source, table, batch, rows, watermark, at in connection.execute(
-                "select source_name, table_name, batch_id, row_count, watermark_after,"
-                " epoch_us(extracted_at) from lake.commits"
+            (source, table): _Commits(
+                ids=ids,
+                rows=int(rows),
+                mark=(marked, watermark) if marked else None,
+                newest=(newest, datetime.fromtimestamp(at / 1e6, UTC)),
+            )
+            for source, table, ids, rows, marked, watermark, newest, at in connection.execute(
+                "select source_name, table_name, string_agg(batch_id, ' ' order by batch_id),"
+                " sum(row_count),"
+                " max(batch_id) filter (where watermark_after is not null),"
+                " arg_max(watermark_after, batch_id) filter (where watermark_after is not null),"
+                " max(batch_id), epoch_us(arg_max(extracted_at, batch_id))"
+                " from lake.commits group by source_name, table_name"
             ).fetchall()
         }
         rows = _count_rows(connection)

@@ -14,6 +14,7 @@ from orchestration.dbt_manifest import load_manifest
 from orchestration.jobs import build_jobs
 from orchestration.publish_asset import build_publish_asset
 from orchestration.raw_assets import build_raw_assets, external_raw_assets
+from orchestration.raw_upkeep import build_raw_upkeep
 
 
 def build_definitions(settings: Settings) -> dg.Definitions:
@@ -36,7 +37,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
         # to gain, as dbt runs its models in parallel by itself.
         executor=dg.in_process_executor,
     )
-    return dg.Definitions.merge(assets, build_jobs(raw, dbt))
+    return dg.Definitions.merge(assets, build_jobs(raw, dbt), build_raw_upkeep(settings))
 
 
 def _public_schemas(settings: Settings) -> list[str]:

@@ -157,4 +157,4 @@ def _landed(settings: Settings, config: StreamConfig) -> set[tuple[str, int]]:
 
 
 def _files(settings: Settings, config: StreamConfig) -> list[str]:
-    return [str(path) for path in RawTable(settings.raw_dir, SOURCE, config.events_table).commits()]
+    return RawTable(settings.raw_dir, SOURCE, config.events_table).files()

@@ -10,7 +10,7 @@ from datetime import datetime
 from confluent_kafka import Consumer, TopicPartition
 
 from lakehouse.raw import RawTable
-from lakehouse.raw.commits import batch_time
+from lakehouse.raw.names import batch_time
 from lakehouse.settings import Settings
 from streaming.brokers import Broker
 from streaming.clients import asking

@@ -18,12 +18,13 @@ from ingest.postgres.connection import Connection
 from ingest.postgres.extract import lock_path
 from ingest.postgres.read import column_sql, from_sql
 from ingest.postgres.report import SourceError
-from ingest.postgres.state import FOLLOWS, SOURCE, SOURCE_TYPES, TableState, derive_state
+from ingest.postgres.state import SOURCE, SOURCE_TYPES, TableState, derive_state
 from ingest.postgres.types import literal, typed
 from ingest.postgres.watermark import read_server_bound
 from ingest.sources import TableSpec
 from lakehouse.locks import file_lock
 from lakehouse.raw import CommitInfo, CommitWriter, RawTable, new_batch_id, raw_schema
+from lakehouse.raw.chain import FOLLOWS, PREVIOUS
 from lakehouse.settings import Settings
 
 
@@ -255,7 +256,12 @@ def _commit_without_rows(
             upserts=0,
             watermark_before=step.now,
             watermark_after=step.then,
-            details={**details, FOLLOWS: state.digest, "null_cursors": 0},
+            details={
+                **details,
+                FOLLOWS: state.digest,
+                PREVIOUS: state.newest,
+                "null_cursors": 0,
+            },
         )
 
 

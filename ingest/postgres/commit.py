@@ -14,10 +14,11 @@ import pyarrow.compute as pc
 
 from ingest.postgres.plan import Footer, Plan
 from ingest.postgres.read import DELETE, position_of, raw_table
-from ingest.postgres.state import FOLLOWS, TableState
+from ingest.postgres.state import TableState
 from ingest.postgres.types import postgres_text
 from lakehouse import __version__
 from lakehouse.raw import CommitInfo, CommitWriter, RawTable, new_batch_id
+from lakehouse.raw.chain import FOLLOWS, PREVIOUS
 
 WRITER = f"ingest.postgres/{__version__}"
 
@@ -142,7 +143,7 @@ def commit(file: Staged, plan: Plan, state: TableState, footer: Footer) -> Commi
         resume_position=footer.resume_position,
         cursor_min=file.cursor_min,
         cursor_max=file.cursor_max,
-        details={**footer.details, FOLLOWS: state.digest},
+        details={**footer.details, FOLLOWS: state.digest, PREVIOUS: state.newest},
     )
 
 

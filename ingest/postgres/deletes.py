@@ -193,7 +193,8 @@ def is_wanted_sql(table: SourceTable) -> str:
 def _check_keys(history: History) -> None:
     """Re-read all landed keys against their checksums, which DuckDB does not look at."""
     columns = [*history.table.key_names, "_op"]
-    for path in history.infos():
+    for part in history.raw.slices(path.stem for path in history.infos()):
+        path = part.path
         try:
             with pq.ParquetFile(path, page_checksum_verification=True) as file:
                 for _ in file.iter_batches(columns=columns):
@@ -221,7 +222,8 @@ def _live(history: History, files: Sequence[Path]) -> str:
     """SQL of the live keys; only keys that ever had a tombstone need their latest version."""
     key = ", ".join(numbered(history.table.key))
     scan = history.scan(files, history.table.key_names)
-    with_tombstones = [path for path in files if history.infos()[path].deletes]
+    infos = history.infos()
+    with_tombstones = [path for path in files if infos[path].deletes]
     if not with_tombstones:
         return f"select distinct {key} from ({scan})"
     buried = history.scan(with_tombstones, history.table.key_names)

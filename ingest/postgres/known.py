@@ -26,7 +26,8 @@ from ingest.postgres.state import Checkpoint, reaches
 from ingest.postgres.types import duckdb_type, identifier, literal, widens
 from lakehouse.errors import LakeError
 from lakehouse.raw import CommitInfo, RawTable
-from lakehouse.raw.verify import verify_commit
+from lakehouse.raw.reading import rows_sql
+from lakehouse.raw.verify import verify_file
 
 if TYPE_CHECKING:
     import duckdb
@@ -84,6 +85,7 @@ class History:
         self._scratch = scratch
         self._engine: duckdb.DuckDBPyConnection | None = None
         self._infos: dict[Path, CommitInfo] = {}
+        self._listed: str | None = None
         self._schemas: dict[str, pa.Schema] = {}
 
     def __enter__(self) -> Self:
@@ -104,15 +106,19 @@ class History:
         Raises:
             RawFileError: One is damaged.
         """
-        for path in self.raw.commits():
-            if path not in self._infos:
-                self._infos[path] = self.raw.read(path)
+        listed = self.raw.listing().digest
+        if listed != self._listed:
+            unread = {path.stem: path for path in self.raw.commits() if path not in self._infos}
+            for info in self.raw.read_many(unread):
+                self._infos[unread[info.batch_id]] = info
+            self._listed = listed
         return self._infos
 
     def schema_of(self, info: CommitInfo, path: Path) -> pa.Schema:
         """The columns of a commit; equal ones are read once."""
         if info.schema_hash not in self._schemas:
-            self._schemas[info.schema_hash] = pq.read_schema(path)
+            (part,) = self.raw.slices([path.stem])
+            self._schemas[info.schema_hash] = pq.read_schema(part.path)
         return self._schemas[info.schema_hash]
 
     def scan(self, files: Sequence[Path], columns: Sequence[str]) -> str:
@@ -138,10 +144,10 @@ class History:
                 value, is_retyped = self._value(schema, name)
                 chosen.append(f"{value} as {number}")
                 retyped = retyped or is_retyped
-            listed = ", ".join(literal(str(path)) for path in paths)
+            rows = rows_sql(self.raw.slices(path.stem for path in paths))
             parts.append(
                 f"select {', '.join(chosen)}, _op as op, _batch_id as batch, {retyped} as retyped "
-                f"from read_parquet([{listed}], hive_partitioning = false)"
+                f"from {rows}"
             )
         return " union all ".join(parts)
 
@@ -178,8 +184,8 @@ class History:
                 "free memory, then run the same command again",
             ) from error
         except duckdb.Error as error:
-            for path in files:
-                verify_commit(self.raw, path)
+            for part in self.raw.slices(path.stem for path in files):
+                verify_file(self.raw, part.path)
             first_line = str(error).splitlines()[0]
             raise LakeError(
                 f"what is landed of {self.table.spec.label} cannot be compared: {first_line}",

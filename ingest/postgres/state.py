@@ -9,10 +9,8 @@ Here belongs deriving that state, and the checkpoint file, which is written for 
 speed: deleting it loses nothing. Here does not belong writing commits (``commit``).
 """
 
-import hashlib
 import json
 import re
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -22,9 +20,8 @@ from ingest.postgres.identity import SourceMark
 from ingest.sources import TableSpec
 from lakehouse.files import write_text_atomically
 from lakehouse.raw import CommitInfo, RawTable
+from lakehouse.raw.chain import FOLLOWS, prefix_digest, prefix_digests
 
-FOLLOWS = "follows"
-"""Key in a footer's details: ``TableState.digest`` of the commits before it."""
 LOAD_WATERMARK = "load_watermark"
 """Key in a footer's details: the watermark that the end of an unfinished load will set."""
 SOURCE_TYPES = "source_types"
@@ -106,7 +103,7 @@ class TableState:
     @property
     def digest(self) -> str:
         """Identifies all commits in the folder: 16 hexadecimal digits of a SHA-256 of their ids."""
-        return _prefix_digests(self.batch_ids)[-1]
+        return prefix_digest(self.batch_ids)
 
     def after(self, commit: CommitInfo) -> "TableState":
         """The state once another commit is there."""
@@ -136,23 +133,18 @@ def derive_state(raw: RawTable) -> TableState:
     Raises:
         RawFileError: A commit on which the answer depends is damaged.
     """
-    paths = raw.commits()
-    batch_ids = tuple(path.stem for path in paths)
-    for path, digest in reversed(list(zip(paths, _prefix_digests(batch_ids)[:-1], strict=True))):
-        info = raw.read(path)
+    batch_ids = raw.batch_ids()
+    if not batch_ids:
+        return TableState()
+    newest = raw.read(raw.path_of(batch_ids[-1]))
+    if newest.details.get(FOLLOWS) == prefix_digest(batch_ids[:-1]):
+        return TableState(batch_ids, newest)
+    digests = prefix_digests(batch_ids[:-1])
+    for batch_id, digest in reversed(list(zip(batch_ids, digests, strict=True))):
+        info = raw.read(raw.path_of(batch_id))
         if info.details.get(FOLLOWS) == digest:
             return TableState(batch_ids, info)
     return TableState(batch_ids)
-
-
-def _prefix_digests(batch_ids: Iterable[str]) -> list[str]:
-    """The digest of no ids, of the first, of the first two, and so on."""
-    running = hashlib.sha256()
-    digests = [running.hexdigest()[:16]]
-    for batch_id in batch_ids:
-        running.update(f"{batch_id}\n".encode())
-        digests.append(running.hexdigest()[:16])
-    return digests
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -65,7 +65,8 @@ def _newest_rows(history: History, cursor: Column) -> pa.Table | None:
     files = [path for path, info in history.infos().items() if info.upserts][-_COMMITS:]
     types = pa.schema([(c.name, c.type.arrow) for c in table.columns if c.name in columns])
     rows = []
-    for path in files:
+    parts = history.raw.slices(path.stem for path in files)
+    for path in [part.path for part in parts]:
         schema = pq.read_schema(path)
         if all(name in schema.names and schema.field(name).type == types.field(name).type
                for name in columns):  # fmt: skip

@@ -13,7 +13,6 @@ at once.
 
 import hashlib
 import json
-import os
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -27,6 +26,7 @@ from lakehouse.files import fsync_dir, write_text_atomically
 from lakehouse.locks import current_holder
 from lakehouse.publishing.switch import is_rolled_back
 from lakehouse.publishing.versions import DamagedVersionError, current_id, version_paths
+from lakehouse.raw.listing import list_commits, listing_cache
 from lakehouse.settings import Settings
 
 Table = tuple[str, str]
@@ -216,7 +216,7 @@ def proven_fingerprint(settings: Settings) -> str | None:
 
 
 def commits_digest(raw_dir: Path, tables: Iterable[Table]) -> str:
-    """A digest of the names of all commits, found by listing each folder once.
+    """A digest of the names of all commits, whichever file holds them.
 
     Args:
         raw_dir: The raw layer.
@@ -224,14 +224,9 @@ def commits_digest(raw_dir: Path, tables: Iterable[Table]) -> str:
     """
     digest = hashlib.sha256()
     for source, table in tables:
-        names = [
-            entry.name
-            for day in _entries(raw_dir / source / table)
-            if day.name.startswith("load_date=")
-            for entry in _entries(day.path)
-            if entry.name.endswith(".parquet") and not entry.name.startswith(".")
-        ]
-        digest.update("\n".join([f"{source}/{table}", *sorted(names), ""]).encode())
+        cache = listing_cache(raw_dir, source, table)
+        listing = list_commits(raw_dir / source / table, cache)
+        digest.update(f"{source}/{table} {listing.digest}\n".encode())
     return digest.hexdigest()
 
 
@@ -244,14 +239,6 @@ def _by_source(tables: Iterable[Table]) -> dict[str, list[str]]:
     for source, table in sorted(tables):
         names.setdefault(source, []).append(table)
     return names
-
-
-def _entries(folder: str | Path) -> list["os.DirEntry[str]"]:
-    try:
-        with os.scandir(folder) as entries:
-            return list(entries)
-    except (FileNotFoundError, NotADirectoryError):
-        return []
 
 
 def _forget_unit_tests(settings: Settings, selected: Iterable[str]) -> None:

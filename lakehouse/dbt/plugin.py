@@ -17,7 +17,7 @@ from dbt.adapters.duckdb.plugins import BasePlugin
 from dbt.adapters.events.logging import AdapterLogger
 from dbt_common.invocation import get_invocation_started_at
 
-from lakehouse.dbt import green, run_notes
+from lakehouse.dbt import freeze, green, run_notes
 from lakehouse.dbt.build_file import prepare
 from lakehouse.dbt.failures import keep_failures
 from lakehouse.dbt.fingerprint import shared_code
@@ -104,7 +104,7 @@ class Plugin(BasePlugin):
         )
         with self._connection.cursor() as cursor:
             run = run_notes.begin_run(cursor, shared_code(settings))
-            fresh = run_notes.freeze_commits(
+            fresh = freeze.freeze_commits(
                 cursor,
                 settings.raw_dir,
                 [table for table in sources if table[0] in read],
@@ -112,9 +112,9 @@ class Plugin(BasePlugin):
                 is_full_refresh=request["full_refresh"],
             )
             if request["full_refresh"]:
-                run_notes.forget_vanished_commits(cursor)
+                freeze.forget_vanished_commits(cursor)
             else:
-                run_notes.refuse_vanished_commits(cursor, readers)
+                freeze.refuse_vanished_commits(cursor, readers)
             run_notes.record_lineage(cursor, nodes)
             run_notes.start_run(cursor, request["selected"])
         self._begun = begun

@@ -8,13 +8,9 @@ whether a build may be published (``lakehouse.publishing.blockers``).
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
-
-from lakehouse.errors import LakeError
-from lakehouse.raw import CommitInfo, RawTable, verify_commit
 
 if TYPE_CHECKING:
     import duckdb
@@ -30,10 +26,16 @@ create table if not exists ops.nodes (
 create table if not exists ops.commits (
     source_name varchar not null, table_name varchar not null, batch_id varchar not null,
     path varchar not null, -- below the raw folder, so that a checkout can be moved
+    is_compacted boolean not null, -- the file holds rows of other commits, too
     run bigint not null, -- the first that saw it
     is_present boolean not null,
     row_count bigint not null, upserts bigint not null, deletes bigint not null,
     watermark_before varchar, watermark_after varchar, extracted_at timestamptz not null
+);
+create table if not exists ops.listings (
+    source_name varchar not null, table_name varchar not null,
+    places varchar not null, -- what was listed when ops.commits was last brought up to date
+    newest_run bigint -- the last that was the first to see a commit which is there
 );
 create table if not exists ops.lineage (
     model varchar not null, source_name varchar not null, table_name varchar not null
@@ -122,133 +124,6 @@ def has_other_layout(connection: "duckdb.DuckDBPyConnection") -> bool:
     return connection.execute("select layout from ops.layout").fetchall() != [(LAYOUT,)]
 
 
-def freeze_commits(
-    connection: "duckdb.DuckDBPyConnection",
-    raw_dir: Path,
-    sources: Iterable[tuple[str, str]],
-    run: int,
-    *,
-    is_full_refresh: bool = False,
-) -> int:
-    """Record which raw commits this run reads: all models of a run see the same ones.
-
-    What is read for the first time, or again, is proven by its checksums before: DuckDB does not
-    look at them, and would turn a flipped bit into a wrong value.
-
-    Args:
-        connection: The build file.
-        raw_dir: The raw layer.
-        sources: Pairs of source and table name; the commits of other tables stay as they are.
-        run: This run's number.
-        is_full_refresh: The run reads old commits again.
-
-    Returns:
-        How many commits are new.
-
-    Raises:
-        RawFileError: A commit that is to be read is damaged; nothing is recorded.
-    """
-    known = {
-        (source, table, batch_id): is_present
-        for source, table, batch_id, is_present in connection.execute(
-            "select source_name, table_name, batch_id, is_present from ops.commits"
-        ).fetchall()
-    }
-    present: set[tuple[str, str, str]] = set()
-    fresh: list[dict[str, Any]] = []
-    listed = set(sources)
-    for source, name in sorted(listed):
-        table = RawTable(raw_dir, source, name)
-        for path in table.commits():
-            key = (source, name, path.stem)
-            present.add(key)
-            if key not in known:
-                info = verify_commit(table, path)
-                fresh.append(_commit_row(info, path.relative_to(raw_dir), run))
-            elif is_full_refresh:
-                verify_commit(table, path)
-    changed = [
-        key
-        for key, was_present in known.items()
-        if key[:2] in listed and was_present != (key in present)
-    ]
-    connection.begin()
-    for key in changed:
-        connection.execute(
-            "update ops.commits set is_present = not is_present"
-            " where source_name = ? and table_name = ? and batch_id = ?",
-            key,
-        )
-    if fresh:
-        connection.register("fresh_commits", pa.Table.from_pylist(fresh))
-        connection.execute("insert into ops.commits by name select * from fresh_commits")
-        connection.unregister("fresh_commits")
-    connection.commit()
-    return len(fresh)
-
-
-def forget_vanished_commits(connection: "duckdb.DuckDBPyConnection") -> None:
-    """Forget the commits that have gone; one that comes back is new to every model.
-
-    For a full refresh only: what is not rebuilt still has their rows, and its tests say so.
-    """
-    connection.execute("delete from ops.commits where not is_present")
-
-
-def refuse_vanished_commits(
-    connection: "duckdb.DuckDBPyConnection", readers: Mapping[str, Sequence[tuple[str, str]]]
-) -> None:
-    """Stop when a commit that was read before has gone from the raw layer.
-
-    Its rows are still in the tables, so a build would say what a rebuild from raw does not.
-
-    Args:
-        connection: The build file, with this run's commits frozen.
-        readers: Models that read raw commits, each with its pairs of source and table name.
-
-    Raises:
-        LakeError: Such a commit, its table, and how to build without it.
-    """
-    gone = connection.execute(
-        "select source_name, table_name, batch_id, run from ops.commits where not is_present"
-        " order by all"
-    ).fetchall()
-    through = dict(connection.execute("select model, recorded_through from ops.models").fetchall())
-    concerned = [
-        (commit, model)
-        for commit in gone
-        for model, sources in readers.items()
-        if (commit[0], commit[1]) in sources and through.get(model, 0) >= commit[3]
-    ]
-    if not concerned:
-        return
-    (source, table, batch_id, _), _ = concerned[0]
-    more = f" and {len(concerned) - 1} more" if len(concerned) > 1 else ""
-    selected = " ".join(f"{name}+" for name in sorted({model for _, model in concerned}))
-    raise LakeError(
-        f"the raw commit {batch_id} of {source}.{table}{more}, which an earlier build has read, is "
-        "no longer in the raw layer",
-        f"run `lake build --full-refresh -s {selected}` to build from what is there",
-    )
-
-
-def _commit_row(info: CommitInfo, path: Path, run: int) -> dict[str, Any]:
-    return {
-        "source_name": info.source,
-        "table_name": info.table,
-        "batch_id": info.batch_id,
-        "path": path.as_posix(),
-        "run": run,
-        "is_present": True,
-        "row_count": info.rows,
-        "upserts": info.upserts,
-        "deletes": info.deletes,
-        "watermark_before": info.watermark_before,
-        "watermark_after": info.watermark_after,
-        "extracted_at": info.extracted_at,
-    }
-
-
 def begin_run(connection: "duckdb.DuckDBPyConnection", code: str) -> int:
     """Number a run and drop what the models recorded before their last one.
 
@@ -295,8 +170,9 @@ def record_lineage(connection: "duckdb.DuckDBPyConnection", nodes: Sequence[Node
         connection.unregister("all_lineage")
     connection.execute("delete from ops.newest_commits")
     connection.execute(
-        "insert into ops.newest_commits select model, max(run) from ops.lineage"
-        " inner join ops.commits using (source_name, table_name) where is_present group by model"
+        "insert into ops.newest_commits select model, max(newest_run) from ops.lineage"
+        " inner join ops.listings using (source_name, table_name)"
+        " where newest_run is not null group by model"
     )
     connection.commit()
 

@@ -72,6 +72,8 @@ def _behind(connection: "duckdb.DuckDBPyConnection") -> dict[str, str]:
         " inner join ops.lineage as lineage on models.model = lineage.model"
         " inner join ops.commits as commits on lineage.source_name = commits.source_name"
         " and lineage.table_name = commits.table_name"
+        # First, so that the older runs of very many commits are not even joined.
+        " and commits.run > (select min(commits_through) from ops.models)"
         " and commits.run > models.commits_through and commits.is_present"
         " group by models.model"
     ).fetchall()

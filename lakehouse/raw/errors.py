@@ -19,3 +19,13 @@ class RawFileError(LakeError):
             f"the raw file {path} is damaged ({cause})",
             f"run `lake raw set-aside {path.stem}`, then `lake extract` to land its rows again",
         )
+
+
+class LostCommitError(LakeError):
+    """Commits show that another one, which was landed before them, has gone."""
+
+
+def first_line(error: Exception) -> str:
+    """The first line of an error's text, which is all that a sentence has room for."""
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

@@ -7,6 +7,7 @@ choice of what to write or of the watermark.
 import errno
 import fcntl
 import os
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -18,32 +19,29 @@ import pyarrow.parquet as pq
 from lakehouse.errors import LakeError
 from lakehouse.files import fsync_dir, fsync_file
 from lakehouse.raw.commits import FOOTER_KEY, CommitInfo, RawTable
+from lakehouse.raw.names import TEMPORARY_SUFFIX
 from lakehouse.raw.schema import META_FIELDS, schema_hash
 
-_TEMP_SUFFIX = ".tmp"
 _INTEGER_DIGITS = 18
-_ROW_GROUP_ROWS = 122_880
+ROW_GROUP_ROWS = 122_880
 """DuckDB's own row group size: one raw row group feeds one of its scan tasks."""
 
 
-class CommitWriter:
-    """Writes one commit; leaving the block without ``commit`` leaves nothing behind.
+class FileWriter:
+    """Writes one Parquet file of a table; leaving the block without ``publish`` leaves nothing.
 
     The temporary name begins with a dot and does not end in ``.parquet``, so no reader's pattern
     matches it. The open file is locked: ``remove_orphans`` tells a live writer from a dead one.
 
     Args:
-        table: The table that gets the commit.
-        schema: The file's Arrow schema, as made by ``raw_schema``.
-        batch_id: The commit's name, from ``new_batch_id``.
+        final: The file's path, in the folder of its day.
+        schema: Its Arrow schema, as made by ``raw_schema``.
     """
 
-    def __init__(self, table: RawTable, schema: pa.Schema, batch_id: str) -> None:
-        self._table = table
+    def __init__(self, final: Path, schema: pa.Schema) -> None:
+        self._final = final
         self._schema = schema
-        self._batch_id = batch_id
-        self._final = table.path_of(batch_id)
-        self._temporary = self._final.with_name(f".{batch_id}{_TEMP_SUFFIX}")
+        self._temporary = final.with_name(f".{final.stem}{TEMPORARY_SUFFIX}")
         self._writer: pq.ParquetWriter | None = None
         self._lock: int | None = None
         self._rows = 0
@@ -56,8 +54,7 @@ class CommitWriter:
     def __enter__(self) -> Self:
         with _disk_errors(self._temporary):
             self._temporary.parent.mkdir(parents=True, exist_ok=True)
-            self._lock = os.open(self._temporary, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._lock = _open_locked(self._temporary)
             self._writer = pq.ParquetWriter(
                 self._temporary,
                 self._schema,
@@ -82,8 +79,78 @@ class CommitWriter:
         """
         parquet = self._open_writer()
         with _disk_errors(self._temporary):
-            parquet.write(data, row_group_size=_ROW_GROUP_ROWS)
+            parquet.write(data, row_group_size=ROW_GROUP_ROWS)
         self._rows += data.num_rows
+
+    def finish(self, key: bytes, footer: bytes) -> Path:
+        """End the file with a footer; it stays under its temporary name.
+
+        Args:
+            key: The footer's key.
+            footer: Its value.
+
+        Returns:
+            The temporary file, for whoever wants to look at it before it is visible.
+
+        Raises:
+            LakeError: The disk is full or refuses.
+        """
+        parquet = self._open_writer()
+        with _disk_errors(self._temporary):
+            parquet.add_key_value_metadata({key: footer})
+            parquet.close()
+            self._writer = None
+            fsync_file(self._temporary)
+        return self._temporary
+
+    def publish(self) -> None:
+        """Make the finished file visible. After this returns it survives a crash of the machine.
+
+        Raises:
+            LakeError: The disk is full or refuses.
+        """
+        with _disk_errors(self._temporary):
+            # A directory that is new itself must be durable before what is renamed into it.
+            for folder in (self._final.parent.parent.parent, self._final.parent.parent):
+                fsync_dir(folder)
+            self._temporary.rename(self._final)
+            fsync_dir(self._final.parent)
+
+    def _open_writer(self) -> pq.ParquetWriter:
+        if self._writer is None:
+            raise RuntimeError("a commit is written inside its with block, and ends it")
+        return self._writer
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            if self._writer is not None:
+                # What it writes is thrown away in the next line; the first error is the one to say.
+                with suppress(OSError, pa.ArrowException):
+                    self._writer.close()
+            self._temporary.unlink(missing_ok=True)
+        finally:
+            if self._lock is not None:
+                os.close(self._lock)
+
+
+class CommitWriter(FileWriter):
+    """Writes one commit; leaving the block without ``commit`` leaves nothing behind.
+
+    Args:
+        table: The table that gets the commit.
+        schema: The file's Arrow schema, as made by ``raw_schema``.
+        batch_id: The commit's name, from ``new_batch_id``.
+    """
+
+    def __init__(self, table: RawTable, schema: pa.Schema, batch_id: str) -> None:
+        super().__init__(table.path_of(batch_id), schema)
+        self._table = table
+        self._batch_id = batch_id
 
     def commit(
         self,
@@ -109,7 +176,7 @@ class CommitWriter:
                 add up.
             LakeError: The disk is full or refuses.
         """
-        parquet = self._open_writer()
+        self._open_writer()
         if (self._rows == 0 and kind != "state") or upserts + deletes != self._rows:
             raise ValueError(f"{self._rows} rows written, {upserts} upserts, {deletes} deletes")
         info = CommitInfo(
@@ -130,39 +197,23 @@ class CommitWriter:
             extracted_at=extracted_at,
             details=details or {},
         )
-        with _disk_errors(self._temporary):
-            parquet.add_key_value_metadata({FOOTER_KEY: info.to_json()})
-            parquet.close()
-            self._writer = None
-            fsync_file(self._temporary)
-            # A directory that is new itself must be durable before what is renamed into it.
-            for folder in (self._final.parent.parent.parent, self._final.parent.parent):
-                fsync_dir(folder)
-            self._temporary.rename(self._final)
-            fsync_dir(self._final.parent)
+        self.finish(FOOTER_KEY, info.to_json())
+        self.publish()
         return info
 
-    def _open_writer(self) -> pq.ParquetWriter:
-        if self._writer is None:
-            raise RuntimeError("a commit is written inside its with block, and ends it")
-        return self._writer
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        try:
-            if self._writer is not None:
-                self._writer.close()
-        except (OSError, pa.ArrowException):
-            # The file is thrown away in the next line; the first error is the one to report.
-            pass
-        finally:
-            self._temporary.unlink(missing_ok=True)
-            if self._lock is not None:
-                os.close(self._lock)
+def _open_locked(temporary: Path) -> int:
+    """Make a file and lock it, so that nobody takes it for the file of a dead writer.
+
+    Between the two somebody may have taken it for that and removed it: then once more.
+    """
+    while True:
+        descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        with suppress(FileNotFoundError):
+            if temporary.stat().st_ino == os.fstat(descriptor).st_ino:
+                return descriptor
+        os.close(descriptor)
 
 
 def _is_delta_encoded(field: pa.Field) -> bool:
@@ -207,19 +258,25 @@ def remove_orphans(table: RawTable) -> int:
     Returns:
         How many were removed.
     """
-    removed = 0
-    for temporary in table.directory.glob(f"*/.*{_TEMP_SUFFIX}"):
-        try:
-            descriptor = os.open(temporary, os.O_RDWR | os.O_CLOEXEC)
-        except FileNotFoundError:
-            continue
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            continue
-        else:
-            temporary.unlink(missing_ok=True)
-            removed += 1
-        finally:
-            os.close(descriptor)
-    return removed
+    return sum(
+        _remove_if_dead(temporary)
+        for day in table.listing().days
+        if day.has_temporaries
+        for temporary in (table.directory / day.name).glob(f".*{TEMPORARY_SUFFIX}")
+    )
+
+
+def _remove_if_dead(temporary: Path) -> bool:
+    try:
+        descriptor = os.open(temporary, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    else:
+        temporary.unlink(missing_ok=True)
+        return True
+    finally:
+        os.close(descriptor)

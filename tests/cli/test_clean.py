@@ -8,6 +8,7 @@ import pytest
 from support.lake import LAKE, Root
 
 from lakehouse.locks import file_lock
+from lakehouse.raw import RawTable
 
 
 @pytest.fixture
@@ -87,6 +88,15 @@ def test_raw_is_not_removed_under_an_extraction(lake, filled: Root) -> None:
         code, _, err = lake("clean", "all", "--yes")
     assert code == 1
     assert "lake extract shop.customers" in err
+    assert filled.settings.raw_dir.exists()
+
+
+def test_raw_is_not_removed_under_a_compaction(lake, filled: Root) -> None:
+    table = RawTable(filled.settings.raw_dir, "shop", "customers")
+    with file_lock(table.compaction_lock, purpose="lake raw compact"):
+        code, _, err = lake("clean", "all", "--yes")
+    assert code == 1
+    assert "lake raw compact" in err
     assert filled.settings.raw_dir.exists()
 
 

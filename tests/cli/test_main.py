@@ -14,7 +14,8 @@ from lakehouse.cli import here
 from lakehouse.cli import main as entry
 
 KERNEL = ["demo", "doctor", "build", "failures", "versions", "rollback", "sql", "status", "clean"]
-BATCH = ["seed", "simulate-day", "extract", "raw verify", "raw set-aside"]
+KERNEL += ["raw verify", "raw compact", "raw set-aside"]
+BATCH = ["seed", "simulate-day", "extract"]
 HEAVY = ("duckdb", "pyarrow", "rich", "dbt", "dagster", "faker", "psycopg", "adbc_driver_manager")
 
 

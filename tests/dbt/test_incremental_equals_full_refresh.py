@@ -9,6 +9,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from support.raw_log import compact_everything
 from support.reuse import publish_by_reuse, unlike_the_build
 from support.shop_raw import (
     ShopLake,
@@ -175,6 +176,8 @@ def built_in_stages(tmp_path_factory: pytest.TempPathFactory) -> ShopLake:
     lake = make_shop_lake(tmp_path_factory.mktemp("stages") / "root")
     for stage in STAGES[:-1]:
         stage(lake)
+        # What a build has read and what it has not come to share a file, beside their own ones.
+        compact_everything(lake.settings.raw_dir, keep_replaced=stage is not returned_and_removed)
         if stage is late_and_moved:
             # A run of a part: marts see commits that the models between have not seen.
             lake.dbt("run", "--select", "staging.base", "marts")

@@ -29,7 +29,7 @@ from support.stream.declared import STREAMS
 
 from ingest.sources import TableSpec, load_sources
 from lakehouse.dbt.erd import render_erd
-from lakehouse.raw.commits import batch_time
+from lakehouse.raw.names import batch_time
 from lakehouse.settings import Settings
 from streaming.landing import SOURCE, events_schema, windows_schema
 

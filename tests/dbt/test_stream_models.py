@@ -13,6 +13,7 @@ from typing import Any
 
 import duckdb
 import pytest
+from support.raw_log import compact_everything
 from support.shop_raw import ShopLake, differences, make_shop_lake
 from support.stream.declared import POWER, STREAMS
 from support.stream.history import History, land_days, land_history, reveal
@@ -42,9 +43,12 @@ def built_in_stages(history: History, tmp_path_factory: pytest.TempPathFactory) 
     reveal(history, lake.settings.raw_dir, commits[:quarter])
     lake.dbt("run")
     reveal(history, lake.settings.raw_dir, commits[quarter : 2 * quarter])
+    # What a build has read and what it has not come to share a file, beside their own ones.
+    compact_everything(lake.settings.raw_dir)
     # A run of a part: marts see commits that the models between have not seen.
     lake.dbt("run", "--select", "staging.base", "marts")
     reveal(history, lake.settings.raw_dir, commits[2 * quarter : 3 * quarter])
+    compact_everything(lake.settings.raw_dir, keep_replaced=False)
     lake.dbt("run")
     reveal(history, lake.settings.raw_dir, commits[3 * quarter :])
     lake.dbt("build")

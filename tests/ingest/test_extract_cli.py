@@ -69,7 +69,7 @@ def test_raw_verify_and_set_aside(source: Source, capsys: pytest.CaptureFixture[
     assert main(["raw", "verify", "--json"]) == 1
     captured = capsys.readouterr()
     assert str(path) in json.loads(captured.out)[0]["problem"]
-    assert "1 of 1 raw commits are damaged" in captured.err
+    assert "1 of 1 raw files are damaged" in captured.err
     assert main(["raw", "set-aside", path.stem]) == 0
     assert main(["extract"]) == 0
     assert [row[0] for row in source.current()] == [1, 2, 3, 4, 5]

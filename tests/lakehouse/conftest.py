@@ -1,5 +1,6 @@
 """Fixtures of the kernel's tests."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,3 +17,9 @@ def settings(tmp_path: Path) -> Settings:
 @pytest.fixture
 def tiny(settings: Settings) -> Tiny:
     return make_tiny(settings)
+
+
+@pytest.fixture
+def settle(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """From its call on, folders count as unchanged for long, so that listings are kept."""
+    return lambda: monkeypatch.setattr("lakehouse.raw.listing._SETTLED_NS", -1)

@@ -1,5 +1,6 @@
 """Raw commits: atomic, ordered, self-describing, and honest about damage."""
 
+import fcntl
 import os
 import signal
 import subprocess
@@ -102,6 +103,24 @@ def test_the_orphan_of_a_killed_writer_is_removed_and_a_live_one_is_not(table: R
     assert table.commits() == []
     assert remove_orphans(table) == 1
     assert remove_orphans(table) == 0
+
+
+def test_a_file_that_was_removed_before_it_was_locked_is_made_again(
+    table: RawTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As ``remove_orphans`` of another process does when it comes between the two."""
+    lock, removed = fcntl.flock, []
+
+    def late(descriptor: int, operation: int) -> None:
+        if not removed:
+            removed.extend(table.directory.glob("*/.*.tmp"))
+            removed[0].unlink()
+        lock(descriptor, operation)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    path = land(table, [1, 2])
+    assert removed
+    assert table.commits() == [path]
 
 
 @pytest.mark.parametrize("damage", ["truncate", "flip", "empty", "text"])

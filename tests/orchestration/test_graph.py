@@ -121,8 +121,15 @@ def test_raw_tables_of_the_streams_can_be_seen_and_not_materialized(
         assert node.child_keys, "a model reads it"
 
 
+def test_raw_is_compacted_by_a_job_whose_schedule_is_off(definitions: dg.Definitions) -> None:
+    schedule = {each.name: each for each in definitions.schedules or []}["raw_compaction"]
+    assert isinstance(schedule, dg.ScheduleDefinition)
+    assert schedule.default_status == dg.DefaultScheduleStatus.STOPPED
+    assert schedule.job_name == "compact_raw"
+
+
 def test_the_schedule_is_daily_in_utc_and_off(definitions: dg.Definitions) -> None:
-    (schedule,) = definitions.schedules or []
+    schedule = {each.name: each for each in definitions.schedules or []}["daily_batch"]
     assert isinstance(schedule, dg.ScheduleDefinition)
     assert (schedule.cron_schedule, schedule.execution_timezone) == ("0 2 * * *", "UTC")
     assert schedule.default_status == dg.DefaultScheduleStatus.STOPPED

@@ -14,7 +14,7 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
-from lakehouse.dbt import run_notes
+from lakehouse.dbt import freeze, run_notes
 from lakehouse.publishing import list_versions
 from lakehouse.publishing.publish import publish
 from lakehouse.raw import CommitWriter, RawTable, new_batch_id, raw_schema
@@ -88,9 +88,7 @@ class Root:
         with duckdb.connect(str(self.settings.build_file)) as connection:
             run_notes.ensure_tables(connection)
             run = run_notes.begin_run(connection, "code")
-            run_notes.freeze_commits(
-                connection, self.settings.raw_dir, [("shop", "customers")], run
-            )
+            freeze.freeze_commits(connection, self.settings.raw_dir, [("shop", "customers")], run)
             for name, rows in tables.items():
                 connection.execute(f"create schema if not exists {name.split('.')[0]}")
                 connection.execute(

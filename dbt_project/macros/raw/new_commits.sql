@@ -24,6 +24,7 @@
         {%- set columns = raw_columns(source_name, table_name) -%}
         {%- set raw_names = raw_names_of(source_name, table_name) -%}
         {%- set files = new_commit_files(source_name, table_name) -%}
+        {%- set packed = new_commit_files(source_name, table_name, compacted=true) -%}
         (
         select
             landed.*
@@ -44,15 +45,13 @@
                 where false
                 {%- if files %}
                 union all by name
-                select *
-                from read_parquet(
-                    [
-                    {%- for file in files %}
-                        '{{ file | replace("'", "''") }}'{{ ',' if not loop.last }}
-                    {%- endfor %}
-                    ],
-                    union_by_name = true,
-                    hive_partitioning = false
+                select * from {{ read_raw(files) }}
+                {%- endif %}
+                {%- if packed %}
+                union all by name
+                select * from {{ read_raw(packed) }}
+                where _batch_id in (
+                    select batch_id {{ from_new_commits(source_name, table_name, compacted=true) }}
                 )
                 {%- endif %}
             )
@@ -64,22 +63,45 @@
 {% endmacro %}
 
 
-{# Paths of the commits that this model has not read yet. #}
-{% macro new_commit_files(source_name, table_name) %}
+{# A call that reads raw files; a column that some of them lack is NULL there. #}
+{% macro read_raw(files) -%}
+    {%- set quoted = [] -%}
+    {%- for file in files -%}
+        {%- do quoted.append("'" ~ file | replace("'", "''") ~ "'") -%}
+    {%- endfor -%}
+    read_parquet([{{ quoted | join(', ') }}], union_by_name = true, hive_partitioning = false)
+{%- endmacro %}
+
+
+{#
+    Paths of the files with the commits that this model has not read yet.
+
+    compacted: whether those that hold one commit each, or those that hold others, too, which the
+        model may have read before they shared a file.
+#}
+{% macro new_commit_files(source_name, table_name, compacted=false) %}
     {%- if flags.WHICH not in run_commands() -%}
         {{- return([]) -}}
     {%- endif -%}
     {%- set query -%}
-        select getvariable('raw_dir') || '/' || path
-        from ops.commits
-        where source_name = '{{ source_name }}' and table_name = '{{ table_name }}' and is_present
-        {%- if is_incremental() %}
-            and run > {{ model_state().after }}
-        {%- endif %}
-        order by batch_id
+        select getvariable('raw_dir') || '/' || path as file
+        {{ from_new_commits(source_name, table_name, compacted) }}
+        group by path
+        order by min(batch_id)
     {%- endset -%}
     {{- return(run_query(query).columns[0].values() | list) -}}
 {% endmacro %}
+
+
+{# The rows of `ops.commits` that this model has not read yet. #}
+{% macro from_new_commits(source_name, table_name, compacted) -%}
+    from ops.commits
+    where source_name = '{{ source_name }}' and table_name = '{{ table_name }}' and is_present
+        and {{ '' if compacted else 'not ' }}is_compacted
+        {%- if is_incremental() %}
+        and run > {{ model_state().after }}
+        {%- endif %}
+{%- endmacro %}
 
 
 {# The columns _record_key, _content_hash and _changed_at; nothing for a source without a key. #}
