@@ -1,4 +1,6 @@
-"""The batch layer's commands: ``extract``, those of ``cli_state`` and of ``ingest.onboarding``.
+"""The batch layer's command ``extract``.
+
+``state`` and the like are in ``cli_state``, ``source`` in ``ingest.onboarding``.
 
 Here belong arguments and how results look. Here does not belong anything that another caller than a
 person at a terminal would need too.
@@ -24,7 +26,7 @@ _AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def register(app: typer.Typer) -> None:
-    """Add the command."""
+    """Add the commands."""
     app.command(
         epilog=examples(
             "lake extract",
