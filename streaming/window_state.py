@@ -1,31 +1,15 @@
-"""The state of a partition's windows: what it is, its bytes, and keeping it in a state store.
+"""What a partition's later records need to know of its earlier ones: minutes, devices, clocks.
 
-State is counted in memory and written to the store once a checkpoint: reading and writing it at
-each event would be most of the work. Here belongs everything that has to survive the process. Which
-event counts is in ``windows``; the store, its changelog topic and the recovery from it are Quix's.
+Here belongs the shape of it. Which event counts is in ``windows``; reading it back from what has
+landed is in ``memory``. It is kept nowhere else.
 """
 
-import logging
-from array import array
-from base64 import b64decode, b64encode
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol
-
-import orjson
 
 from streaming.config import MINUTE_US
 
-_log = logging.getLogger(__name__)
-
-FORMAT = 2
-"""Raise it when the encoding or the meaning of a window changes: older state is then ignored and
-the open windows are counted again from the topic, or from raw by dbt."""
 NEVER = 1 << 62
 """A moment that no watermark reaches."""
-_CLOCK = b"clock"
-_DEVICES = b"devices"
-_PREFIX = b""
 
 
 class Window:
@@ -33,6 +17,7 @@ class Window:
 
     Attributes:
         start: Its first microsecond, since 1970 UTC.
+        first_offset: Offset of the first record in it.
         count: Events in it, duplicates apart.
         duplicates: Events that came again while it was open.
         sums: Sum of each measure, millionths. Likewise ``lows`` and ``highs``.
@@ -47,6 +32,7 @@ class Window:
         "count",
         "duplicates",
         "emitted",
+        "first_offset",
         "highs",
         "lows",
         "seen",
@@ -55,8 +41,9 @@ class Window:
         "version",
     )
 
-    def __init__(self, start: int) -> None:
+    def __init__(self, start: int, first_offset: int) -> None:
         self.start = start
+        self.first_offset = first_offset
         self.count = 0
         self.duplicates = 0
         self.sums: list[int] = []
@@ -92,21 +79,26 @@ class Window:
                 highs[place] = value
 
 
-@dataclass(slots=True)
 class Device:
     """One device's watermark and open windows.
 
     Attributes:
-        watermark: The newest event time it has shown, microseconds since 1970 UTC.
-        heard: The broker's timestamp when it showed it.
+        name: Its name.
+        watermark: The newest event time it has shown, and what silences have added to it;
+            microseconds since 1970 UTC.
+        heard: The partition's clock when it spoke last.
         windows: Its open windows by start.
         earliest: Start of the first of them to close; ``NEVER`` without any.
     """
 
-    watermark: int = -1
-    heard: int = 0
-    windows: dict[int, Window] = field(default_factory=dict)
-    earliest: int = NEVER
+    __slots__ = ("earliest", "heard", "name", "watermark", "windows")
+
+    def __init__(self, name: str, watermark: int, heard: int = 0) -> None:
+        self.name = name
+        self.watermark = watermark
+        self.heard = heard
+        self.windows: dict[int, Window] = {}
+        self.earliest = NEVER
 
     def find_earliest(self) -> None:
         """Bring ``earliest`` up to date after a window was opened or closed."""
@@ -114,130 +106,44 @@ class Device:
 
 
 @dataclass(slots=True)
+class PartitionClock:
+    """The moments that a partition's records share. It travels in the footer of a landed file.
+
+    Attributes:
+        broker_us: The partition's clock: the newest broker timestamp, microseconds since 1970 UTC.
+            Where producers stamp, the newest that two devices have shown.
+        witness: Where producers stamp: the device that has shown the newest timestamp.
+        witness_us: That timestamp.
+        floor_us: Minutes that end with their grace by this moment are closed for a device that is
+            not known: those that were known and are forgotten have been counted up to here.
+    """
+
+    broker_us: int = 0
+    witness: str = ""
+    witness_us: int = 0
+    floor_us: int = -1
+
+
+@dataclass(slots=True)
 class PartitionState:
     """What a partition's later records need to know of its earlier ones.
 
     Attributes:
-        broker_us: The newest broker timestamp seen, microseconds since 1970 UTC.
-        devices: The devices by name.
-        touched: Devices that have changed since the state was last saved.
+        clock: The partition's own moments.
+        devices: The devices heard of lately, by name.
     """
 
-    broker_us: int = 0
+    clock: PartitionClock = field(default_factory=PartitionClock)
     devices: dict[str, Device] = field(default_factory=dict)
-    touched: set[str] = field(default_factory=set)
 
-
-def encode_device(device: Device) -> bytes:
-    """The bytes of a device's watermark and open windows."""
-    windows = [
-        [
-            window.start,
-            window.count,
-            window.duplicates,
-            window.sums,
-            window.lows,
-            window.highs,
-            window.version,
-            window.emitted,
-            b64encode(array("I", sorted(window.seen)).tobytes()).decode(),
-        ]
-        for window in device.windows.values()
-    ]
-    return orjson.dumps([FORMAT, device.watermark, device.heard, windows])
-
-
-def decode_device(data: bytes) -> Device | None:
-    """A device from its bytes; None if another format wrote them.
-
-    Raises:
-        ValueError: They are damaged.
-    """
-    fields = orjson.loads(data)
-    if fields[0] != FORMAT:
-        return None
-    _, watermark, heard, rows = fields
-    device = Device(watermark, heard)
-    for start, count, duplicates, sums, lows, highs, version, emitted, seen in rows:
-        window = Window(start)
-        window.count, window.duplicates = count, duplicates
-        window.sums, window.lows, window.highs = sums, lows, highs
-        window.version, window.emitted = version, emitted
-        window.seen = set(array("I", b64decode(seen)))
-        device.windows[start] = window
-    device.find_earliest()
-    return device
-
-
-class Transaction(Protocol):
-    """What is needed of a state store's transaction on a partition."""
-
-    def get_bytes(self, key: bytes, prefix: bytes) -> bytes | None:
-        """The value of a key."""
-
-    def set_bytes(self, key: bytes, value: bytes, prefix: bytes) -> None:
-        """Set the value of a key."""
-
-
-class WindowStore:
-    """Loads and saves the state of one partition.
-
-    Args:
-        log_id: State of another log of the same name is ignored.
-    """
-
-    def __init__(self, log_id: str) -> None:
-        self._log_id = log_id
-        self._saved_devices = 0
-        self._through = -1
-
-    def load(self, transaction: Transaction, has_landed: Callable[[int], bool]) -> PartitionState:
-        """Read what the last checkpoint left; empty if there was none, or of another log.
-
-        Args:
-            transaction: Of the partition.
-            has_landed: Whether the raw layer holds the records up to an offset. If not, they are in
-                another raw layer, or were removed with it: windows begun with them would contradict
-                every recount here.
-        """
-        clock = transaction.get_bytes(_CLOCK, _PREFIX)
-        if clock is None:
-            return PartitionState()
-        form, log_id, *rest = orjson.loads(clock)
-        if (form, log_id) != (FORMAT, self._log_id):
-            return PartitionState()
-        broker_us, through = rest
-        if not has_landed(through):
-            _log.warning("the open windows of %s begin anew: raw does not hold theirs", log_id)
-            return PartitionState()
-        self._through = through
-        state = PartitionState(broker_us)
-        names: list[str] = orjson.loads(transaction.get_bytes(_DEVICES, _PREFIX) or b"[]")
-        for name in names:
-            data = transaction.get_bytes(_key(name), _PREFIX)
-            if data is not None and (device := decode_device(data)) is not None:
-                state.devices[name] = device
-        self._saved_devices = len(state.devices)
-        return state
-
-    def save(self, transaction: Transaction, state: PartitionState, through: int) -> None:
-        """Write what has changed since the last time.
-
-        Args:
-            transaction: Of the partition.
-            state: Its state.
-            through: Offset of the last record in it that has landed; -1 if none was read.
-        """
-        self._through = max(self._through, through)
-        for name in state.touched:
-            transaction.set_bytes(_key(name), encode_device(state.devices[name]), _PREFIX)
-        state.touched.clear()
-        if len(state.devices) != self._saved_devices:
-            self._saved_devices = len(state.devices)
-            transaction.set_bytes(_DEVICES, orjson.dumps(list(state.devices)), _PREFIX)
-        clock = orjson.dumps([FORMAT, self._log_id, state.broker_us, self._through])
-        transaction.set_bytes(_CLOCK, clock, _PREFIX)
-
-
-def _key(name: str) -> bytes:
-    return b"device:" + name.encode()
+    @property
+    def open_from(self) -> int:
+        """Offset of the first record of an open window; ``NEVER`` without any."""
+        return min(
+            (
+                window.first_offset
+                for device in self.devices.values()
+                for window in device.windows.values()
+            ),
+            default=NEVER,
+        )

@@ -140,7 +140,7 @@ class LiveView:
             )
             cells = [processor.devices, round(self._rates.get(name, 0)), *counts.values(), lag]
             table.add_row(name, *(f"{cell:,}" for cell in cells))
-        table.caption = "\n".join([*self._board.last.values(), self._app.waiting_for_disk or ""])
+        table.caption = "\n".join([*self._board.last.values(), self._app.waiting or ""])
         table.caption_justify = "left"
         return table
 

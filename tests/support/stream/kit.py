@@ -2,7 +2,6 @@
 
 import json
 import os
-import random
 import secrets
 import subprocess
 import sys
@@ -14,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME, Consumer, TopicPartition
 
 from demo.sensors.readings import Dirt, of_streams
 from lakehouse.settings import Settings
@@ -92,7 +91,6 @@ def run_app(
     """Run an application until nothing has come for ``idle`` seconds."""
     options = RunOptions(
         group=more.pop("group", "test-" + streams[0].topic),
-        instance=more.pop("instance", "0"),
         stop_when_idle=idle,
         checkpoints=QUICK,
         consumer={**SESSION, **more.pop("consumer", {})},
@@ -139,12 +137,13 @@ def recount(
     for message in topic_records(broker, stream.topic):
         place = (message.partition(), message.offset())
         windows = partitions.setdefault(place[0], PartitionWindows(stream))
-        broker_us = message.timestamp()[1] * 1000
+        kind, broker_ms = message.timestamp()
+        broker_us, stamped = broker_ms * 1000, kind == TIMESTAMP_LOG_APPEND_TIME
         found = decode(message.value(), message.key(), broker_us)
         if isinstance(found, Event):
-            outcomes[place] = windows.process(found, broker_us, place[1])
+            outcomes[place] = windows.process(found, broker_us, place[1], stamped=stamped)
         else:
-            windows.observe(broker_us)
+            windows.observe(broker_us, stamped=stamped)
             outcomes[place] = REJECTED
             dead[f"{place[0]}/{place[1]}"] = (",".join(found), message.value())
     minutes = {
@@ -215,16 +214,6 @@ def assert_exact(root: Path, broker: Broker, streams: list[StreamConfig], sent: 
     assert total == sent
 
 
-def corrupt(state: Path, chance: random.Random, files: int) -> None:
-    """Flip bytes in some of the state store's files."""
-    found = sorted(path for path in state.rglob("*") if path.suffix in (".sst", ".log"))
-    for path in chance.sample(found, min(files, len(found))):
-        data = bytearray(path.read_bytes())
-        for _ in range(min(20, len(data))):
-            data[chance.randrange(len(data))] ^= 0xFF
-        path.write_bytes(data)
-
-
 def start_victim(
     root: Path,
     broker: Broker,
@@ -232,7 +221,6 @@ def start_victim(
     *,
     boundary: str,
     idle: float,
-    instance: str = "0",
     chance: float = 0.25,
     seed: int = 0,
     rows: int = 1500,
@@ -246,7 +234,6 @@ def start_victim(
         "embedded_id": broker.embedded_id,
         "streams": {s.name: {f: getattr(s, f) for f in fields} for s in streams},
         "group": "test-" + streams[0].topic,
-        "instance": instance,
         "boundary": boundary,
         "chance": chance,
         "seed": seed,
