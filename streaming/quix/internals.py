@@ -33,7 +33,6 @@ INTERNALS = (
     Internal(f"{_APPLICATION}._on_lost", ("topic_partitions",)),
     Internal(f"{_APPLICATION}._on_revoke", ("topic_partitions",)),
     Internal(f"{_APPLICATION}._setup_signal_handlers"),
-    Internal("quixstreams.context:set_message_context", ("context",)),
     Internal("quixstreams.dataframe:StreamingDataFrame.processing_context"),
     Internal(
         "quixstreams.models:MessageContext.__init__", ("topic", "partition", "offset", "size")

@@ -101,7 +101,7 @@ def test_each_minute_is_final_once_and_a_replay_says_the_same(
 ) -> None:
     (stream,) = own_streams(("climate",))
     ensure_topics(broker, [stream])
-    start = now_us() // 60_000_000 * 60_000_000 - 400 * SECOND_US
+    start = now_us() // 60_000_000 * 60_000_000 - 420 * SECOND_US
     produce_readings(broker, [stream], 180 * 4, dirt=CLEAN, rate=4, devices=3, start_us=start)
     sent = time.monotonic()
     used = {record.partition() for record in topic_records(broker, stream.topic)}
@@ -111,7 +111,7 @@ def test_each_minute_is_final_once_and_a_replay_says_the_same(
     def on_emit(_: object, device: str, window: object) -> None:
         emitted.append((device, window.start, window.count))  # type: ignore[attr-defined]
 
-    app = run_app(tmp_path / "1", broker, [stream], idle=32, on_emit=on_emit)
+    app = run_app(tmp_path / "1", broker, [stream], idle=40, on_emit=on_emit)
     assert time.monotonic() - sent < 60
     expected = {key: minute[0] for key, minute in recount(broker, stream)[1].items()}
     assert {(device, start): count for device, start, count in emitted} == expected
@@ -121,7 +121,7 @@ def test_each_minute_is_final_once_and_a_replay_says_the_same(
     assert app.outcomes["climate"]["accepted"] == 720
     first = sorted(emitted)
     emitted.clear()
-    run_app(tmp_path / "2", broker, [stream], idle=32, on_emit=on_emit, group="replay")
+    run_app(tmp_path / "2", broker, [stream], idle=40, on_emit=on_emit, group="replay")
     assert sorted(emitted) == first
 
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -96,9 +97,11 @@ def run_app(
         consumer={**SESSION, **more.pop("consumer", {})},
         **more.pop("options", {}),
     )
+    on_tick: Callable[[StreamApp], None] = more.pop("on_tick", lambda _: None)
 
     def attempt() -> StreamApp:
         app = StreamApp(Settings(root=root), broker, streams, options, **more)
+        app.on_tick = lambda: on_tick(app)
         app.run()
         return app
 
@@ -152,6 +155,39 @@ def recount(
         for key, window in windows.changed.items()
     }
     return outcomes, minutes, dead
+
+
+def assert_landed_once(root: Path, stream: StreamConfig) -> int:
+    """No record landed twice, and every minute is the sum of the accepted ones; how many landed."""
+    events, windows = _files(root, stream.events_table), _files(root, stream.windows_table)
+    sums = ", ".join(f"sum({m.name}) filter (outcome = 'accepted')" for m in stream.measures)
+    told = ", ".join(f"{m.name}_sum" for m in stream.measures)
+    place = "log_id, topic_partition"
+    with duckdb.connect() as db:
+        rows, records = db.execute(
+            f"""select count(*), count(distinct (log_id, topic_partition, record_offset))
+            from '{events}' where topic = ?""",
+            [stream.topic],
+        ).fetchall()[0]
+        assert rows == records, "a record landed twice"
+        recounted = db.execute(
+            f"""select {place}, device, time_bucket(interval '1 minute', event_at) as start,
+                count(*) filter (outcome = 'accepted'),
+                count(*) filter (outcome = 'duplicate'), {sums}
+            from '{events}' where topic = ? and outcome in ('accepted', 'duplicate')
+            group by all order by all""",
+            [stream.topic],
+        ).fetchall()
+        counted = db.execute(
+            f"""select {place}, device, window_start, event_count, duplicate_count, {told}
+            from '{windows}' where topic = ?
+            qualify row_number() over (partition by {place}, device, window_start
+                order by version desc, is_final desc) = 1
+            order by all""",
+            [stream.topic],
+        ).fetchall()
+    assert counted == recounted
+    return int(rows)
 
 
 def _files(root: Path, table: str) -> str:
