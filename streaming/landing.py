@@ -184,6 +184,7 @@ class Landing:
             "after_offset": after_offset,
             "event_at_min": int(at_us.min()) if valid else None,
             "event_at_max": int(at_us.max()) if valid else None,
+            "stamped": batch.stamped,
             "open_from": state.open_from,
             "clock": asdict(state.clock),
         }

@@ -85,8 +85,8 @@ def main() -> None:
     found: dict[str, dict[str, Any]] = {}
     with tempfile.TemporaryDirectory() as folder:
         ours = ["-m", "bench.stream.ours", place, tag, count]
-        found["ours"] = result(start(sys.executable, [*ours, f"{folder}/1", "0", f"{tag}-1"]))
-        pair = [start(sys.executable, [*ours, f"{folder}/2", str(n), f"{tag}-2"]) for n in range(2)]
+        found["ours"] = result(start(sys.executable, [*ours, f"{folder}/1", f"{tag}-1"]))
+        pair = [start(sys.executable, [*ours, f"{folder}/2", f"{tag}-2"]) for _ in range(2)]
         both = [result(process) for process in pair]
         found["ours, two instances"] = {
             "cpu_us_per_event": sum(r["cpu_us_per_event"] * r["events"] for r in both)

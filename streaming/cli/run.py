@@ -37,6 +37,7 @@ def run(
     from streaming.cli.live import LiveView, MinuteBoard
     from streaming.instances import running_instance
     from streaming.outages import through_outages
+    from streaming.recount import refuse_unfinished
     from streaming.stopping import stopped_by_signals
     from streaming.topics import ensure_topics
 
@@ -51,6 +52,7 @@ def run(
         # A broker that has never answered is no outage: it is not there, or misspelt.
         ensure_topics(broker, streams)
         stack.enter_context(running_instance(settings))
+        refuse_unfinished(settings, streams)
         stop = stack.enter_context(stopped_by_signals())
         options = RunOptions(
             group=group,

@@ -39,8 +39,8 @@ _POLL_SECONDS = 0.25
 _MOST_RECORDS = 1000
 _BATCH_BYTES = 8 << 20
 """Records are taken by the batch, and the next one is as large as the last one's records allow."""
-_QUEUE_KB = 16 << 10
-"""What librdkafka reads ahead: a second of the largest rate measured, and little memory."""
+_QUEUE_KB = 4 << 10
+"""What librdkafka reads ahead: half a second of the largest rate measured, and little memory."""
 _FLUSH_SECONDS = 120.0
 _STOPPING_SECONDS = 7.0
 _PARTITION_EOF = KafkaError._PARTITION_EOF

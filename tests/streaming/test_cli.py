@@ -83,6 +83,20 @@ def test_two_terminals(environment: dict[str, str], tmp_path: Path) -> None:
         assert shown[0].startswith("sensor_topic/")
         assert len(shown) == 4
         assert max(map(len, shown)) <= 80
+        peeked = json.loads(
+            lake(environment, "peek", "sensor_topic", "--limit", "7", "--json").stdout
+        )
+        assert len(peeked) == 7
+        newest = max(place["end"] for place in status["partitions"])
+        assert max(record["offset"] for record in peeked) < newest
+        shown = lake(environment, "peek", "power_dead_letters", "--limit", "1").stdout
+        assert shown.startswith("power_dead_letters/")
+        assert "reasons=" in shown
+        missing = lake(environment, "peek", "nowhere")
+        assert missing.returncode == 1
+        assert "name one of climate_dead_letters" in missing.stderr
+        refused = lake(environment, "recount")
+        assert "`lake stream run` is running" in refused.stderr
         again = lake(environment, "dlq", "replay", "--rekey", "--dry-run")
         assert "still invalid" in again.stdout
     finally:
@@ -126,6 +140,8 @@ def test_replay_produces_the_fixed_letters_once(
     landing.land_events("x", 0, landed, after_offset=2, state=PartitionState())
     done = replay(settings, POWER, None, rekey=True)
     assert (done.produced, done.landed) == (2, 1)
+    marks = {letter.offset: letter.replayed for letter in dead_letters(settings, POWER)}
+    assert sorted(marks.values()) == [False, False, True], "what has landed since is marked"
 
 
 @pytest.mark.parametrize("demo_first", [True, False])
@@ -139,7 +155,7 @@ def test_the_demo_adds_its_command_to_the_streams(demo_first: bool) -> None:
     (group,) = app.registered_groups
     assert group.typer_instance is not None
     commands = [c.callback.__name__ for c in group.typer_instance.registered_commands if c.callback]
-    assert sorted(commands) == ["produce", "replay", "run", "status"]
+    assert sorted(commands) == ["peek", "produce", "recount", "replay", "run", "status"]
 
 
 @pytest.mark.parametrize(

@@ -74,7 +74,9 @@ def make(admin: AdminClient, stream: StreamConfig, **config: str) -> None:
     deadline = time.monotonic() + 20
     while True:
         try:
-            done(admin.create_topics([NewTopic(stream.topic, stream.partitions, 1, config=settings)]))
+            done(
+                admin.create_topics([NewTopic(stream.topic, stream.partitions, 1, config=settings)])
+            )
             return
         except KafkaException:
             # The broker has not finished removing the one before.
@@ -404,7 +406,7 @@ def test_a_topic_stamped_by_its_producers_is_said_and_one_wrong_clock_harms_nobo
             producer.produce(stream.topic, value, device, timestamp=stamp)
         if second == 100:
             for partition in range(stream.partitions):
-                stamp = now + 3_000_000_000
+                stamp = now + 3_000_000
                 value = reading(stream, "wrong", stamp * 1000)
                 producer.produce(stream.topic, value, "wrong", partition, timestamp=stamp)
         producer.flush(20)
