@@ -217,10 +217,17 @@ class Landing:
             "event_count": [window.count for window in windows],
             "duplicate_count": [window.duplicates for window in windows],
         }
-        for place, measure in enumerate(self._config.measures):
-            columns[f"{measure.name}_sum"] = _decimals([window.sums[place] for window in windows])
-            columns[f"{measure.name}_min"] = _decimals([window.lows[place] for window in windows])
-            columns[f"{measure.name}_max"] = _decimals([window.highs[place] for window in windows])
+        numbers = array("q")
+        for window in windows:
+            numbers.extend(window.numbers)
+        told = _numbers(numbers).reshape(count, 3 * len(self._config.measures))
+        names = [
+            f"{measure.name}_{what}"
+            for what in ("sum", "min", "max")
+            for measure in self._config.measures
+        ]
+        for place, name in enumerate(names):
+            columns[name] = _decimals(told[:, place])
         details = {
             "log_id": log_id,
             "topic": self._config.topic,

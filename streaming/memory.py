@@ -303,13 +303,14 @@ def _reopen(config: StreamConfig, state: PartitionState, rows: _Rows, moment: in
     for number, place in enumerate(places.tolist()):
         device = state.devices[rows.names[rows.device[place]]]
         offset = int(rows.offset[place])
-        window = device.windows.get(int(start[place]))
+        window = device.window_of(int(start[place]))
         if window is None:
-            window = device.windows[int(start[place])] = Window(int(start[place]), offset)
+            window = Window(int(start[place]), offset)
+            device.windows.append(window)
         window.first_offset = min(window.first_offset, offset)
         window.version = max(window.version, offset)
         if rows.counted[place]:
-            window.seen.add(int(rows.at[place]) % MINUTE_US)
+            window.is_new(int(rows.at[place]) % MINUTE_US)
             window.add(values[number])
         else:
             window.duplicates += 1
@@ -345,6 +346,6 @@ def _mark_emitted(
             strict=True,
         ):
             device = state.devices.get(name)
-            window = device.windows.get(start) if device is not None else None
+            window = device.window_of(start) if device is not None else None
             if window is not None and window.version == version:
                 window.emitted = True

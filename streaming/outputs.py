@@ -23,11 +23,12 @@ def window_value(config: StreamConfig, window: Window, *, device: str) -> bytes:
         "event_count": window.count,
         "duplicate_count": window.duplicates,
     }
-    for place, measure in enumerate(config.measures):
-        fields[f"{measure.name}_sum"] = window.sums[place] / MICRO
-        fields[f"{measure.name}_min"] = window.lows[place] / MICRO
-        fields[f"{measure.name}_max"] = window.highs[place] / MICRO
-        fields[f"{measure.name}_mean"] = window.sums[place] / MICRO / window.count
+    numbers = zip(config.measures, window.sums, window.lows, window.highs, strict=True)
+    for measure, total, low, high in numbers:
+        fields[f"{measure.name}_sum"] = total / MICRO
+        fields[f"{measure.name}_min"] = low / MICRO
+        fields[f"{measure.name}_max"] = high / MICRO
+        fields[f"{measure.name}_mean"] = total / MICRO / window.count
     return orjson.dumps(fields)
 
 

@@ -269,7 +269,7 @@ class StreamProcessor:
             window.start
             for partition in self._partitions.values()
             for device in partition.windows.state.devices.values()
-            for window in device.windows.values()
+            for window in device.windows
             if not window.is_final
         }
 

@@ -4,23 +4,29 @@ Here belongs the shape of it. Which event counts is in ``windows``; reading it b
 landed is in ``memory``. It is kept nowhere else.
 """
 
+from array import array
 from dataclasses import dataclass, field
 
 from streaming.config import MINUTE_US
 
 NEVER = 1 << 62
 """A moment that no watermark reaches."""
+_FEW = 16
+"""So many are found as quickly in an array as in a set, which takes three times the room."""
+_NOTHING = array("q")
 
 
 class Window:
     """One device's tumbling window of one minute, counted so far.
+
+    There may be a hundred thousand of them: numbers are held in arrays, not as objects.
 
     Attributes:
         start: Its first microsecond, since 1970 UTC.
         first_offset: Offset of the first record in it.
         count: Events in it, duplicates apart.
         duplicates: Events that came again while it was open.
-        sums: Sum of each measure, millionths. Likewise ``lows`` and ``highs``.
+        numbers: Sum of each measure, then smallest of each, then largest of each; millionths.
         seen: Microsecond within the minute of each event counted.
         version: Offset of the last record that changed it.
         emitted: It has been emitted while still open, because its device was silent.
@@ -33,11 +39,9 @@ class Window:
         "duplicates",
         "emitted",
         "first_offset",
-        "highs",
-        "lows",
+        "numbers",
         "seen",
         "start",
-        "sums",
         "version",
     )
 
@@ -46,10 +50,8 @@ class Window:
         self.first_offset = first_offset
         self.count = 0
         self.duplicates = 0
-        self.sums: list[int] = []
-        self.lows: list[int] = []
-        self.highs: list[int] = []
-        self.seen: set[int] = set()
+        self.numbers = _NOTHING
+        self.seen: array[int] | set[int] = array("I")
         self.version = -1
         self.emitted = False
         self.closed = False
@@ -64,19 +66,49 @@ class Window:
         """Whether readers may take it as it is: it is closed, or has been emitted."""
         return self.closed or self.emitted
 
+    @property
+    def sums(self) -> list[int]:
+        """Sum of each measure, millionths."""
+        return self.numbers[: len(self.numbers) // 3].tolist()
+
+    @property
+    def lows(self) -> list[int]:
+        """Smallest value of each measure, millionths."""
+        size = len(self.numbers) // 3
+        return self.numbers[size : 2 * size].tolist()
+
+    @property
+    def highs(self) -> list[int]:
+        """Largest value of each measure, millionths."""
+        return self.numbers[len(self.numbers) // 3 * 2 :].tolist()
+
+    def is_new(self, within: int) -> bool:
+        """Whether no event of this microsecond of the minute was seen before; it is from now on."""
+        seen = self.seen
+        if within in seen:
+            return False
+        if isinstance(seen, set):
+            seen.add(within)
+        elif len(seen) < _FEW:
+            seen.append(within)
+        else:
+            self.seen = {*seen, within}
+        return True
+
     def add(self, values: tuple[int, ...]) -> None:
         """Count one more event."""
         self.count += 1
-        if not self.sums:
-            self.sums, self.lows, self.highs = list(values), list(values), list(values)
+        numbers = self.numbers
+        if not numbers:
+            self.numbers = array("q", values * 3)
             return
-        sums, lows, highs = self.sums, self.lows, self.highs
+        size = len(values)
         for place, value in enumerate(values):
-            sums[place] += value
-            if value < lows[place]:
-                lows[place] = value
-            elif value > highs[place]:
-                highs[place] = value
+            numbers[place] += value
+            if value < numbers[size + place]:
+                numbers[size + place] = value
+            elif value > numbers[2 * size + place]:
+                numbers[2 * size + place] = value
 
 
 class Device:
@@ -87,7 +119,7 @@ class Device:
         watermark: The newest event time it has shown, and what silences have added to it;
             microseconds since 1970 UTC.
         heard: The partition's clock when it spoke last.
-        windows: Its open windows by start.
+        windows: Its open windows; two or three, since others are closed by its watermark.
         earliest: Start of the first of them to close; ``NEVER`` without any.
     """
 
@@ -97,12 +129,19 @@ class Device:
         self.name = name
         self.watermark = watermark
         self.heard = heard
-        self.windows: dict[int, Window] = {}
+        self.windows: list[Window] = []
         self.earliest = NEVER
 
     def find_earliest(self) -> None:
         """Bring ``earliest`` up to date after a window was opened or closed."""
-        self.earliest = min(self.windows, default=NEVER)
+        self.earliest = min((window.start for window in self.windows), default=NEVER)
+
+    def window_of(self, start: int) -> Window | None:
+        """Its open window that begins there."""
+        for window in self.windows:
+            if window.start == start:
+                return window
+        return None
 
 
 @dataclass(slots=True)
@@ -140,10 +179,6 @@ class PartitionState:
     def open_from(self) -> int:
         """Offset of the first record of an open window; ``NEVER`` without any."""
         return min(
-            (
-                window.first_offset
-                for device in self.devices.values()
-                for window in device.windows.values()
-            ),
+            (window.first_offset for device in self.devices.values() for window in device.windows),
             default=NEVER,
         )

@@ -19,6 +19,7 @@ partition has been read to its end. It is final from then on.
 """
 
 from collections.abc import Iterator
+from operator import attrgetter
 
 from streaming.config import MINUTE_US, SECOND_US, StreamConfig
 from streaming.events import Event
@@ -36,6 +37,9 @@ AHEAD_US = 600 * SECOND_US
 """How far a producer's clock can be ahead of the partition's and still be believed."""
 SWEEP_US = 600 * SECOND_US
 """The forgotten are looked for whenever the partition's clock passes a multiple of this."""
+
+
+_start = attrgetter("start")
 
 
 def open_us(config: StreamConfig) -> int:
@@ -123,17 +127,17 @@ class PartitionWindows:
             if device.earliest + opened <= watermark:
                 self._close(device, watermark)
             return LATE
-        window = device.windows.get(start)
+        window = device.window_of(start)
         if window is None:
-            window = device.windows[start] = Window(start, offset)
+            window = Window(start, offset)
+            device.windows.append(window)
             if start < device.earliest:
                 device.earliest = start
         window.version = offset
         self.changed[(name, start)] = window
-        if within in window.seen:
+        if not window.is_new(within):
             window.duplicates += 1
             return DUPLICATE
-        window.seen.add(within)
         window.add(event[2])
         # Only if the broker's clock runs behind ours can this matter; it is emitted anew then.
         window.emitted = False
@@ -210,14 +214,14 @@ class PartitionWindows:
         return vouched
 
     def _due(self, device: Device, watermark: int) -> Iterator[Window]:
-        for start in sorted(device.windows):
-            if start + self._open_us > watermark:
+        for window in sorted(device.windows, key=_start):
+            if window.start + self._open_us > watermark:
                 return
-            yield device.windows[start]
+            yield window
 
     def _close(self, device: Device, watermark: int) -> None:
         for window in list(self._due(device, watermark)):
-            del device.windows[window.start]
+            device.windows.remove(window)
             window.closed = True
             self.changed[(device.name, window.start)] = window
             if not window.emitted:
