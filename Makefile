@@ -26,6 +26,8 @@ help:  ## Show this list.
 
 env: $(ENVIRONMENT)  ## Make or mend .venv (PYTHON=python3.12).
 
+# Compiled here, once: where PYTHONDONTWRITEBYTECODE is set (containers often do), each dbt would
+# compile its modules again at its start.
 $(VENV)/.installed: requirements.lock pyproject.toml
 	@found=''; \
 	for python in $(if $(PYTHON),$(PYTHON),$(BIN)/python $(PYTHONS)); do \
@@ -46,7 +48,8 @@ $(VENV)/.installed: requirements.lock pyproject.toml
 	fi
 	@echo "Installing requirements.lock into $(VENV)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check '$(UV)'
-	@$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements.lock
+	@$(BIN)/uv pip sync --quiet --compile-bytecode --python $(BIN)/python --require-hashes \
+		requirements.lock
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
 	@touch $@
 

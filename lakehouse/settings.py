@@ -13,6 +13,7 @@ from dotenv import dotenv_values
 from lakehouse.errors import LakeError
 
 DEFAULT_KEEP_VERSIONS = 10
+DEFAULT_KEEP_VERSIONS_GB = 20
 DEFAULT_MEMORY_LIMIT = "2GB"
 _PROJECT_MARKER = Path("dbt_project") / "dbt_project.yml"
 
@@ -27,6 +28,7 @@ class Settings:
             Never shown: it may hold a password.
         kafka_bootstrap: ``host:port`` of the broker; None means the in-process one.
         keep_versions: How many published versions are kept, the current one included.
+        keep_versions_gb: How much disk they may take together, in GB (1e9 bytes).
         memory_limit: What DuckDB may use for a build before it spills, in DuckDB's notation.
     """
 
@@ -34,6 +36,7 @@ class Settings:
     source_dsn: str | None = field(default=None, repr=False)
     kafka_bootstrap: str | None = None
     keep_versions: int = DEFAULT_KEEP_VERSIONS
+    keep_versions_gb: int = DEFAULT_KEEP_VERSIONS_GB
     memory_limit: str = DEFAULT_MEMORY_LIMIT
 
     @property
@@ -133,6 +136,7 @@ def load_settings(start: Path | None = None) -> Settings:
         source_dsn=values.get("LAKE_SOURCE_DSN") or None,
         kafka_bootstrap=values.get("LAKE_KAFKA_BOOTSTRAP") or None,
         keep_versions=_positive(values, "LAKE_KEEP_VERSIONS", DEFAULT_KEEP_VERSIONS),
+        keep_versions_gb=_positive(values, "LAKE_KEEP_VERSIONS_GB", DEFAULT_KEEP_VERSIONS_GB),
         memory_limit=values.get("LAKE_MEMORY_LIMIT") or DEFAULT_MEMORY_LIMIT,
     )
 

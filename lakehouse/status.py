@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from lakehouse.locks import LockHolder, current_holder
 from lakehouse.publishing import NoVersionError, Version, current_version, is_rolled_back
 from lakehouse.publishing.held_back import HeldBack, read_held_back
+from lakehouse.publishing.versions import version_paths
 from lakehouse.raw import RawTable, raw_tables
 from lakehouse.settings import Settings
 
@@ -72,6 +73,8 @@ class Status:
     Attributes:
         published: The version that readers see; None when there is none.
         is_rolled_back: Whether that is an older one because somebody rolled back.
+        kept_versions: How many versions there are.
+        kept_bytes: The disk they take together.
         published_rows: ``schema.table`` to rows, counted in that version.
         sources: Every table that has a raw folder.
         builder: Who holds the build file; None when nobody does.
@@ -80,6 +83,8 @@ class Status:
 
     published: Version | None
     is_rolled_back: bool
+    kept_versions: int
+    kept_bytes: int
     published_rows: Mapping[str, int]
     sources: tuple[SourceTable, ...]
     builder: LockHolder | None
@@ -124,9 +129,12 @@ def collect(settings: Settings) -> Status:
     except NoVersionError:
         published = None
     version = _read_version(published) if published else _Published({}, {}, {})
+    kept = [path.stat().st_size for path in version_paths(settings)]
     return Status(
         published=published,
         is_rolled_back=is_rolled_back(settings),
+        kept_versions=len(kept),
+        kept_bytes=sum(kept),
         published_rows=version.rows,
         sources=tuple(_source(table, version) for table in raw_tables(settings.raw_dir)),
         builder=current_holder(settings.build_lock),

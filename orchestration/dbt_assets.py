@@ -203,6 +203,8 @@ def _finding(node: NodeOutcome) -> dict[str, Any]:
     found: dict[str, Any] = {"again": f"dbt build --select {node.name}"}
     if node.failures is not None:
         found["failed_rows"] = node.failures
+        # The command and not the rows: they may be personal, and the event log is kept for ever.
+        found["rows"] = f"lake failures {node.name}"
     if node.message:
         found["message"] = dg.MetadataValue.md(f"```\n{node.message}\n```")
     if node.sql:

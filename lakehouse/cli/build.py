@@ -88,6 +88,8 @@ def _say(sentence: str) -> None:
 
 
 def _print(settings: Settings, report: "BuildReport") -> None:
+    from lakehouse.dbt.failures import kept_failures
+
     results = report.results
     if results is None or not results.nodes:
         words = report.last_words or "dbt ended without a word"
@@ -98,6 +100,8 @@ def _print(settings: Settings, report: "BuildReport") -> None:
             _line("Red", line)
         for node in results.warned[:_SHOWN_RED]:
             _line("Warning", f"{node.name}: {node.explanation}")
+    if kept := kept_failures(settings):
+        _line("Rows", f"`lake failures {kept[0].rows.test}` shows what it found")
     for sentence in report.said[-1:]:
         _line("Result", sentence)
     if report.exit_code:

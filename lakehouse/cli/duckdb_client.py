@@ -66,11 +66,11 @@ def open_prompt(path: Path) -> NoReturn:
     os.execv(client, [client, "-readonly", *_UTC, str(path)])  # noqa: S606 - exec is the point
 
 
-def run_query(path: Path, query: str, *, form: str | None = None) -> None:
+def run_query(path: Path | None, query: str, *, form: str | None = None) -> None:
     """Run a query and let the client write its result to standard output.
 
     Args:
-        path: The published file.
+        path: The published file; None for a query that names the files it reads.
         query: SQL, or one of the client's dot commands.
         form: ``csv`` or ``json``; None means a table.
 
@@ -78,8 +78,9 @@ def run_query(path: Path, query: str, *, form: str | None = None) -> None:
         QueryError: DuckDB refused the query.
     """
     # Whoever scripts this must get the same on every machine: no ~/.duckdbrc.
-    options = ["-readonly", "-no-init", *_PLAIN, *_UTC, *([f"-{form}"] if form else [])]
-    command = [str(find_client()), *options, "-c", query, str(path)]
+    options = ["-no-init", *_PLAIN, *_UTC, *([f"-{form}"] if form else []), "-c", query]
+    database = [":memory:"] if path is None else ["-readonly", str(path)]
+    command = [str(find_client()), *options, *database]
     done = subprocess.run(command, stderr=subprocess.PIPE, text=True, errors="replace", check=False)
     if done.returncode == 0:
         sys.stderr.write(done.stderr)

@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from lakehouse import __version__, layers
-from lakehouse.cli import build, clean, doctor, status, warehouse
+from lakehouse.cli import build, clean, doctor, failures, status, warehouse
 from lakehouse.cli.here import as_typed
 from lakehouse.cli.output import examples
 from lakehouse.errors import LakeError
@@ -30,7 +30,7 @@ def build_app() -> typer.Typer:
         rich_markup_mode=None,
         context_settings={"help_option_names": ["-h", "--help"]},
     )
-    for module in (doctor, build, warehouse, status, clean):
+    for module in (doctor, build, failures, warehouse, status, clean):
         module.register(app)
     broken = [str(layer) for layer in _register_layers(app)]
     app.callback(epilog="\n\n".join([examples("lake demo", "lake build --help"), *broken]))(_lake)

@@ -152,6 +152,7 @@ def _head(found: "Status") -> dict[str, str]:
             f"version {version.id}, {age_text(version.published_at)}, "
             f"{bytes_text(version.size_bytes)}{rolled_back}"
         )
+        lines["Versions"] = f"{found.kept_versions} kept, {bytes_text(found.kept_bytes)}"
     lines["Build file"] = f"held by {found.builder}" if found.builder else "free"
     if found.held_back:
         from lakehouse.publishing.held_back import name_nodes

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from lakehouse.dbt.run_notes import has_other_layout
 from lakehouse.settings import Settings
 
 _PROBE = "import duckdb, sys; duckdb.connect(sys.argv[1]).execute('checkpoint')"
@@ -32,7 +33,7 @@ def prepare(settings: Settings) -> str | None:
     os.replace(settings.build_file, aside)
     _log_of(settings.build_file).unlink(missing_ok=True)
     return (
-        f"the build file could not be opened ({problem}); it was set aside as {aside.name} and "
+        f"the build file is of no use ({problem}); it was set aside as {aside.name} and "
         "everything is built again from raw"
     )
 
@@ -52,9 +53,12 @@ def _probe(build_file: Path) -> str | None:
         command = [sys.executable, "-c", _PROBE, str(build_file)]
         probe = subprocess.run(command, capture_output=True, text=True, check=False)
         lines = probe.stderr.strip().splitlines() or [f"exit code {probe.returncode}"]
-        return lines[-1] if probe.returncode else None
+        if probe.returncode:
+            return lines[-1]
     try:
-        duckdb.connect(str(build_file)).close()
+        with duckdb.connect(str(build_file)) as connection:
+            if has_other_layout(connection):
+                return "another version of this project made it"
     except duckdb.Error as error:
         return str(error).splitlines()[0]
     return None

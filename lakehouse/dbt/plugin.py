@@ -19,6 +19,7 @@ from dbt_common.invocation import get_invocation_started_at
 
 from lakehouse.dbt import green, run_notes
 from lakehouse.dbt.build_file import prepare
+from lakehouse.dbt.failures import keep_failures
 from lakehouse.dbt.fingerprint import shared_code
 from lakehouse.errors import LakeError
 from lakehouse.locks import FileLock
@@ -124,12 +125,19 @@ class Plugin(BasePlugin):
             return "nothing was built and nothing is published"
         with self._connection.cursor() as cursor:
             run_notes.finish_run(cursor, request["results"])
+            settings = _settings()
+            nodes = [run_notes.Node(**node) for node in request["nodes"]]
+            keep_failures(
+                cursor,
+                settings,
+                request["found"],
+                results=request["results"],
+                tests=[node.unique_id for node in nodes if node.resource_type == "test"],
+            )
             if request["command"] not in _PUBLISHING_COMMANDS:
                 return ""
             if not request["publish"]:
                 return "not published: asked not to (publish: false)"
-            settings = _settings()
-            nodes = [run_notes.Node(**node) for node in request["nodes"]]
             unit_tests, results = _unit_tests(), request["results"]
             green.remember_unit_tests(settings, self._begun, results=results, unit_tests=unit_tests)
             blockers = find_blockers(cursor, nodes, unit_tests)

@@ -5,6 +5,7 @@ together with the tables they speak of. Here belongs writing them. Here does not
 whether a build may be published (``lakehouse.publishing.blockers``).
 """
 
+import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,7 +41,7 @@ create table if not exists ops.lineage (
 create table if not exists ops.newest_commits (model varchar not null, newest_run bigint not null);
 create table if not exists ops.model_runs (
     model varchar not null, run bigint not null, commits_through bigint not null,
-    rebuilt_in bigint not null, code varchar not null
+    rebuilt_in bigint not null, replaced_in bigint not null, code varchar not null
 );
 """
 """What ``macros/incremental`` reads and writes; ``docs/how-a-build-works.md`` explains it.
@@ -55,6 +56,7 @@ select
     model,
     run,
     rebuilt_in,
+    replaced_in,
     code,
     recorded_through,
     case
@@ -63,7 +65,7 @@ select
     end as commits_through
 from (
     select
-        model, max(run) as run, max(rebuilt_in) as rebuilt_in,
+        model, max(run) as run, max(rebuilt_in) as rebuilt_in, max(replaced_in) as replaced_in,
         max_by(commits_through, run) as recorded_through, max_by(code, run) as code
     from ops.model_runs
     group by model
@@ -72,6 +74,9 @@ left join ops.newest_commits using (model);
 """
 """A model reflects the commits that runs up to ``commits_through`` were the first to see: those up
 to what it recorded itself, and all others as long as none of them concerns it."""
+
+LAYOUT = hashlib.sha256(f"{_TABLES}{_MODELS}".encode()).hexdigest()[:16]
+"""Names this shape of the notes: a build file that has another one is built again."""
 
 _RUNNING = "interrupted"
 
@@ -99,6 +104,22 @@ def ensure_tables(connection: "duckdb.DuckDBPyConnection") -> None:
     """Make the tables of the notes if they are missing."""
     connection.execute(_TABLES)
     connection.execute(_MODELS)
+    connection.execute(f"create table if not exists ops.layout as select '{LAYOUT}' as layout")
+
+
+def has_other_layout(connection: "duckdb.DuckDBPyConnection") -> bool:
+    """Whether a build file has notes, but of another version of this project."""
+    found = {
+        row[0]
+        for row in connection.execute(
+            "select table_name from duckdb_tables() where schema_name = 'ops'"
+        ).fetchall()
+    }
+    if not found:
+        return False
+    if "layout" not in found:
+        return True
+    return connection.execute("select layout from ops.layout").fetchall() != [(LAYOUT,)]
 
 
 def freeze_commits(
@@ -350,8 +371,8 @@ def _record(connection: "duckdb.DuckDBPyConnection", statuses: Mapping[str, str]
     connection.execute(
         "delete from ops.nodes where unique_id in (select unnest($ids))", {"ids": list(statuses)}
     )
-    connection.executemany(
-        "insert into ops.nodes values (?, ?, ?)",
-        [(unique_id, status, run) for unique_id, status in statuses.items()],
+    connection.execute(
+        "insert into ops.nodes select unnest($ids), unnest($statuses), $run",
+        {"ids": list(statuses), "statuses": list(statuses.values()), "run": run},
     )
     connection.commit()

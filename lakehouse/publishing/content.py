@@ -4,11 +4,13 @@ Here belongs the SQL that fills and compares versions. Here does not belong how 
 described (``relations``), nor the order of files and names on disk (``publish``).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lakehouse.publishing.relations import Relation, blaming, find_relations, identifier, literal
+from lakehouse.publishing.reuse import Difference
 
 if TYPE_CHECKING:
     import duckdb
@@ -64,6 +66,62 @@ def copy_relations(
         connection.execute("detach publication")
 
 
+def apply_difference(
+    connection: "duckdb.DuckDBPyConnection",
+    target: Path,
+    *,
+    schemas: Sequence[str],
+    relations: Sequence[Relation],
+    difference: Difference,
+    version_id: str,
+    invocation_id: str,
+) -> bool:
+    """Turn a copy of the version before into the new one.
+
+    Args:
+        connection: The build file.
+        target: The copy, writable.
+        schemas: Schemas to make even when empty.
+        relations: All that the new version has.
+        difference: What the copy lacks.
+        version_id: Recorded in ``lake.version``.
+        invocation_id: Recorded in ``lake.version``.
+
+    Returns:
+        Whether each table now has as many rows as in the build; else the copy is of no use.
+
+    Raises:
+        LakeError: A table or view cannot be copied; it is named.
+        duckdb.Error: The file cannot be read or written.
+    """
+    connection.execute(f"attach {literal(target)} as publication")
+    try:
+        connection.begin()
+        try:
+            connection.execute("drop schema publication.lake cascade")
+            for relation in difference.dropped:
+                connection.execute(f"drop table publication.{relation.quoted}")
+            whole = [change.relation for change in difference.changes if change.keys is None]
+            _fill(connection, schemas, whole)
+            connection.execute(f"use {CURRENT_BUILD}")
+            for change in difference.changes:
+                if change.keys is not None:
+                    with blaming(change.relation.schema, change.relation.name):
+                        _replace_rows(connection, change.relation, change.keys)
+            connection.execute("use publication")
+            _describe(connection, relations, version_id, invocation_id)
+            is_complete = _same_counts(connection, relations)
+        except BaseException:
+            connection.rollback()
+            raise
+        connection.commit()
+        connection.execute("checkpoint publication")
+    finally:
+        connection.execute(f"use {CURRENT_BUILD}")
+        connection.execute("detach publication")
+    return is_complete
+
+
 def _fill(
     connection: "duckdb.DuckDBPyConnection", schemas: Sequence[str], relations: Sequence[Relation]
 ) -> None:
@@ -84,6 +142,27 @@ def _fill(
     connection.execute("use publication")
 
 
+def _replace_rows(connection: "duckdb.DuckDBPyConnection", relation: Relation, keys: str) -> None:
+    names = [column[0] for column in connection.execute(f"describe {keys}").fetchall()]
+    is_changed = f"({', '.join(map(identifier, names))}) in ({keys})"
+    connection.execute(f"delete from publication.{relation.quoted} where {is_changed}")
+    connection.execute(
+        f"insert into publication.{relation.quoted}"
+        f" from {CURRENT_BUILD}.{relation.quoted} where {is_changed}"
+    )
+
+
+def _same_counts(connection: "duckdb.DuckDBPyConnection", relations: Sequence[Relation]) -> bool:
+    return all(
+        connection.execute(
+            f"select count(*) = (select count(*) from publication.{r.quoted})"
+            f" from {CURRENT_BUILD}.{r.quoted}"
+        ).fetchone()
+        == (True,)
+        for r in relations
+    )
+
+
 def consumed_commits(connection: "duckdb.DuckDBPyConnection", database: str) -> list[str]:
     """The batch ids a build or version was made from, sorted."""
     source = (
@@ -94,17 +173,34 @@ def consumed_commits(connection: "duckdb.DuckDBPyConnection", database: str) -> 
     return sorted(row[0] for row in connection.execute(source).fetchall())
 
 
-def same_content(connection: "duckdb.DuckDBPyConnection", relations: Sequence[Relation]) -> bool:
-    """Whether the attached database ``newest`` holds the same tables with the same rows.
+@contextmanager
+def attached(connection: "duckdb.DuckDBPyConnection", version: Path) -> Iterator[str]:
+    """Attach a version beside the build for reading; gives its database name.
+
+    Raises:
+        duckdb.Error: It cannot be read.
+    """
+    connection.execute(f"attach {literal(version)} as before (read_only)")
+    try:
+        yield "before"
+    finally:
+        connection.execute("detach before")
+
+
+def same_content(
+    connection: "duckdb.DuckDBPyConnection", relations: Sequence[Relation], version: str
+) -> bool:
+    """Whether a version holds the same tables with the same rows.
 
     Args:
-        connection: The build file with the newest version attached as ``newest``.
+        connection: The build file with the version attached.
         relations: What the build would publish.
+        version: The version's database name.
     """
-    if find_relations(connection, "newest") != list(relations):
+    if find_relations(connection, version) != list(relations):
         return False
     return all(
-        _fingerprint(connection, CURRENT_BUILD, r) == _fingerprint(connection, "newest", r)
+        _fingerprint(connection, CURRENT_BUILD, r) == _fingerprint(connection, version, r)
         for r in relations
     )
 

@@ -14,12 +14,22 @@ from lakehouse.locks import file_lock
 from lakehouse.publishing.blockers import Blocker
 from lakehouse.publishing.content import (
     CURRENT_BUILD,
+    apply_difference,
+    attached,
     consumed_commits,
     copy_relations,
     same_content,
 )
 from lakehouse.publishing.held_back import held_back_file, name_nodes, write_held_back
-from lakehouse.publishing.relations import Relation, find_relations, literal
+from lakehouse.publishing.relations import Relation, find_relations
+from lakehouse.publishing.reuse import (
+    Base,
+    Difference,
+    copy_if_intact,
+    find_base,
+    find_difference,
+    remember,
+)
 from lakehouse.publishing.switch import (
     READ_ONLY,
     is_rolled_back,
@@ -78,9 +88,10 @@ def publish(
             return outcome
         version = version_path(settings, new_batch_id(newest.stem if newest else None))
         unfinished = version.with_name(f".{version.stem}.tmp")
-        copy_relations(
+        replaced_rows = _make(
             connection,
             unfinished,
+            base=find_base(connection, newest),
             schemas=schemas,
             relations=relations,
             version_id=version.stem,
@@ -90,9 +101,62 @@ def publish(
         # From here on there is something new, and no rollback holds any more.
         replace_atomically(unfinished, version)
         show(settings, version)
+        remember(connection, version, replaced_rows)
         removed = remove_surplus(settings)
     forgotten = f", {len(removed)} older removed" if removed else ""
     return Outcome(version.stem, f"published version {version.stem}{forgotten}")
+
+
+def _make(
+    connection: "duckdb.DuckDBPyConnection",
+    target: Path,
+    *,
+    base: Base | None,
+    schemas: Sequence[str],
+    relations: Sequence[Relation],
+    version_id: str,
+    invocation_id: str,
+) -> int:
+    """Write the version's file, out of the version before if that is less work.
+
+    Returns:
+        How many rows have been replaced since a version was copied row by row.
+    """
+    difference = _difference(connection, base, relations) if base else None
+    if base and difference:
+        if copy_if_intact(base, target) and apply_difference(
+            connection,
+            target,
+            schemas=schemas,
+            relations=relations,
+            difference=difference,
+            version_id=version_id,
+            invocation_id=invocation_id,
+        ):
+            return difference.replaced_rows
+        target.unlink()
+    copy_relations(
+        connection,
+        target,
+        schemas=schemas,
+        relations=relations,
+        version_id=version_id,
+        invocation_id=invocation_id,
+    )
+    return 0
+
+
+def _difference(
+    connection: "duckdb.DuckDBPyConnection", base: Base, relations: Sequence[Relation]
+) -> Difference | None:
+    import duckdb
+
+    try:
+        with attached(connection, base.path) as name:
+            in_base = find_relations(connection, name)
+    except duckdb.Error:
+        return None  # a damaged version is replaced
+    return find_difference(connection, base, relations, in_base)
 
 
 def hold_back(settings: Settings, blockers: Sequence[Blocker]) -> Outcome:
@@ -119,13 +183,10 @@ def _is_unchanged(
     import duckdb
 
     try:
-        connection.execute(f"attach {literal(newest)} as newest (read_only)")
-        try:
+        with attached(connection, newest) as name:
             return consumed_commits(connection, CURRENT_BUILD) == consumed_commits(
-                connection, "newest"
-            ) and same_content(connection, relations)
-        finally:
-            connection.execute("detach newest")
+                connection, name
+            ) and same_content(connection, relations, name)
     except duckdb.Error:
         # A damaged version is replaced; what is wrong in the build fails by name in the copy.
         return False

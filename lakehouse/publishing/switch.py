@@ -10,6 +10,7 @@ import shutil
 import time
 from contextlib import suppress
 from datetime import UTC, datetime
+from itertools import accumulate
 from pathlib import Path
 
 from lakehouse.files import fsync_dir, replace_atomically, write_text_atomically
@@ -28,6 +29,8 @@ from lakehouse.publishing.versions import (
 from lakehouse.settings import Settings
 
 READ_ONLY = 0o444
+_ALWAYS_FITTING = 2
+_GB = 1_000_000_000
 _OPENING_SECONDS = 60.0
 """So long after readers were shown another version somebody may still be opening the old one."""
 
@@ -106,11 +109,12 @@ def show(settings: Settings, version: Path) -> None:
 
 
 def remove_surplus(settings: Settings) -> list[Path]:
-    """Remove versions beyond the number to keep; never one that somebody may be opening.
+    """Remove versions beyond the number and the space to keep; never one somebody may be opening.
 
     That is the current one, and one that readers were shown a moment ago: who asked for the
     current version opens it by its own name. Its time of change is that of its making, or of the
-    last time that readers left it.
+    last time that readers left it. Of space, what the newest two take is never too much, and the
+    disk keeps room for one more.
 
     Returns:
         The removed files. A reader that has one open keeps it until it closes.
@@ -119,7 +123,7 @@ def remove_surplus(settings: Settings) -> list[Path]:
     moment_ago = time.time() - _OPENING_SECONDS
     surplus = [
         path
-        for path in version_paths(settings)[settings.keep_versions :]
+        for path in _beyond_number_and_space(settings)
         if path.stem != current and path.stat().st_mtime < moment_ago
     ]
     for path in surplus:
@@ -127,6 +131,17 @@ def remove_surplus(settings: Settings) -> list[Path]:
     if surplus:
         fsync_dir(settings.versions_dir)
     return surplus
+
+
+def _beyond_number_and_space(settings: Settings) -> list[Path]:
+    paths = version_paths(settings)
+    sizes = [path.stat().st_size for path in paths]
+    room = min(
+        settings.keep_versions_gb * _GB,
+        sum(sizes) + shutil.disk_usage(settings.versions_dir).free - max(sizes, default=0),
+    )
+    fitting = sum(total <= room for total in accumulate(sizes))
+    return paths[min(settings.keep_versions, max(fitting, _ALWAYS_FITTING)) :]
 
 
 def remove_unfinished(settings: Settings) -> None:

@@ -13,7 +13,7 @@ from lakehouse import __version__
 from lakehouse.cli import here
 from lakehouse.cli import main as entry
 
-KERNEL = ["demo", "doctor", "build", "versions", "rollback", "sql", "status", "clean"]
+KERNEL = ["demo", "doctor", "build", "failures", "versions", "rollback", "sql", "status", "clean"]
 BATCH = ["seed", "simulate-day", "extract", "raw verify", "raw set-aside"]
 HEAVY = ("duckdb", "pyarrow", "rich", "dbt", "dagster", "faker", "psycopg", "adbc_driver_manager")
 

@@ -315,13 +315,24 @@ ALL = {
 }
 
 
+INFINITE = {"_unrepresentable": '{"created_at": "infinity"}'}
+BROKEN = {
+    "customers": customer(402, **INFINITE),
+    "products": product(402, **INFINITE),
+    "campaigns": campaign(402, **INFINITE),
+    "transactions": transaction(402, "10.00", **INFINITE),
+    "transaction_items": item(403, 402, **INFINITE),
+}
+
+
 def land_all_columns(lake: ShopLake) -> None:
     """One clean row of each table, in which no two columns are alike, and two broken landings."""
     for table, row in ALL.items():
         lake.land(table, hours(30), [row])
-    broken = [customer(402, email="broken"), customer(403, email="broken")]
-    lake.land("customers", hours(31), broken)
-    lake.land("customers", hours(35), broken)
+        lake.land(table, hours(31), [BROKEN[table]])
+        lake.land(table, hours(35), [BROKEN[table]])
+    gone = [customer(403, email="broken")]
+    lake.land("customers", hours(35), gone)
     lake.land("customers", hours(40), deleted=[403])
 
 
@@ -491,15 +502,21 @@ def test_every_column_of_the_source_arrives_in_staging(lake: ShopLake, table: st
     assert {name: row[name] for name in ALL[table]} == dict(ALL[table])
     assert (row["first_seen_at"], row["last_seen_at"], row["_extracted_at"]) == (hours(30),) * 3
     assert (row["is_deleted"], row["deleted_at"], row["broken_rules"]) == (False, None, "")
+    assert row["_unrepresentable"] is None
     assert row["_record_key"].endswith(str(value))
 
 
-def test_a_quarantined_row_keeps_its_payload_and_its_times(lake: ShopLake) -> None:
-    row = as_row(lake, "quarantine.quarantine_shop__customers", "customer_id = 402")
-    expected = customer(402, email="broken")
+@pytest.mark.parametrize("table", BROKEN)
+def test_a_quarantined_row_keeps_its_payload_and_its_times(lake: ShopLake, table: str) -> None:
+    expected = BROKEN[table]
+    key, value = next(iter(expected.items()))
+    row = as_row(lake, f"quarantine.quarantine_shop__{table}", f"{key} = {value}")
     assert {name: row[name] for name in expected} == dict(expected)
     assert (row["first_seen_at"], row["last_seen_at"]) == (hours(31), hours(35))
     assert (row["is_deleted"], row["deleted_at"]) == (False, None)
+
+
+def test_a_quarantined_row_that_is_deleted_says_since_when(lake: ShopLake) -> None:
     gone = as_row(lake, "quarantine.quarantine_shop__customers", "customer_id = 403")
     assert (gone["is_deleted"], gone["deleted_at"]) == (True, hours(40))
 

@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 import sys
+from collections import namedtuple
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from support.builds import (
     without_links,
 )
 
-from lakehouse.publishing import current_version, find_version, list_versions, rollback
+from lakehouse.publishing import current_version, find_version, list_versions, rollback, switch
 from lakehouse.publishing.versions import version_path
 from lakehouse.settings import Settings
 from lakehouse.status import collect
@@ -176,3 +177,26 @@ def test_what_nobody_can_be_opening_any_more_is_removed_also_by_an_idle_build(
     with pytest.raises(Exception, match="no version"):
         find_version(one, third)
     assert leftovers(one) == []
+
+
+def test_versions_never_fill_the_disk(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By their size together, and by what the disk has left; the last two stay."""
+    many = replace(settings, keep_versions=100)
+    ids = [publish_build(many, number).version for number in range(1, 6)]
+    size = list_versions(many)[0].size_bytes
+    an_hour_later(many)
+    assert len(list_versions(many)) == 5
+
+    monkeypatch.setattr(switch, "_GB", size)
+    switch.remove_surplus(replace(many, keep_versions_gb=4))
+    assert [v.id for v in list_versions(many)] == ids[:0:-1]
+
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(100 * size, 100 * size, size // 2))
+    switch.remove_surplus(many)
+    assert [v.id for v in list_versions(many)] == ids[:1:-1], "one had to go for the next"
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(100 * size, 100 * size, 0))
+    switch.remove_surplus(many)
+    switch.remove_surplus(replace(many, keep_versions_gb=1))
+    assert [v.id for v in list_versions(many)] == ids[:2:-1]
+    assert published_build(many) == 5

@@ -63,13 +63,21 @@
 #}
 {% macro get_incremental_by_commit_sql(arg_dict) -%}
     {%- set key = arg_dict.unique_key -%}
+    {%- set keys = [key] if key is string else key -%}
     {%- set columns = get_quoted_csv(arg_dict.dest_columns | map(attribute='name')) -%}
+    {%- do model.update({'_is_by_commit': true}) -%}
     delete from {{ arg_dict.target_relation }}
-    where {{ key if key is string else '(' ~ key | join(', ') ~ ')' }} in (
-        select * from {{ affected_table() }}
-    );
+    where ({{ keys | join(', ') }}) in (select * from {{ affected_table() }});
     insert into {{ arg_dict.target_relation }} ({{ columns }})
     select {{ columns }} from {{ arg_dict.temp_relation }}
+    {%- if is_published() and has_notes() %};
+    create table if not exists {{ changes_table() }} as
+    select *, cast(null as bigint) as _run
+    from {{ affected_table() }} as changed ({{ keys | join(', ') }})
+    where false;
+    insert into {{ changes_table() }}
+    select *, {{ model_state().run }} from {{ affected_table() }}
+    {%- endif %}
 {%- endmacro %}
 
 
@@ -84,3 +92,14 @@
 {% macro affected_table() -%}
     temp.main.affected__{{ this.identifier }}
 {%- endmacro %}
+
+
+{# The keys that runs since the last published version have replaced; see lakehouse/publishing. #}
+{% macro changes_table() -%}
+    ops."changes of {{ this.schema }}.{{ this.identifier }}"
+{%- endmacro %}
+
+
+{% macro is_published() %}
+    {{- return(this.schema in var('published_schemas')) -}}
+{% endmacro %}

@@ -13,6 +13,7 @@
         through   and has yet to look at those of later runs, as far as this one
         code      fingerprint of its SQL and of what all models share (`lakehouse/dbt/fingerprint.py`)
         rebuilt_in    the run that built it, or something it reads, anew for the last time
+        replaced_in   the last run that replaced the whole table, by whatever means
         is_stale  whether it must be built anew
 #}
 {% macro model_state() %}
@@ -32,7 +33,8 @@
             coalesce(min(case when is_self then models.code end), '') as self_code,
             coalesce(min(case when is_self then models.rebuilt_in end), 0) as self_rebuilt_in,
             coalesce(min(case when not is_self then commits_through end), current_run.run),
-            coalesce(max(case when not is_self then models.rebuilt_in end), 0)
+            coalesce(max(case when not is_self then models.rebuilt_in end), 0),
+            coalesce(min(case when is_self then models.replaced_in end), 0)
         from (select run, code from ops.runs order by run desc limit 1) as current_run
         left join (select *, model = '{{ this.identifier }}' as is_self from ops.models) as models
             on models.model in ({{ (parents + ["'" ~ this.identifier ~ "'"]) | join(', ') }})
@@ -49,21 +51,32 @@
         'code': code,
         'rebuilt_in': [row[5] | int, parents_rebuilt] | max if is_same_code else row[0] | int,
         'is_stale': not is_same_code or (row[3] | int) < parents_rebuilt,
+        'replaced_in': row[8] | int,
     } -%}
     {%- do model.update({'_state': state}) -%}
     {{- return(state) -}}
 {% endmacro %}
 
 
-{# Post-hook of every model, in its transaction: notes what it now reflects. #}
+{#
+    Post-hook of every model, in its transaction: notes what it now reflects. Only where the strategy
+    `by_commit` alone has written are the changed keys known; a hook of somebody else may have written
+    more.
+#}
 {% macro note_commits() -%}
     {%- if execute and has_notes() -%}
         {%- set state = model_state() -%}
+        {%- set hooks = (model.config['pre-hook'] or []) + (model.config['post-hook'] or []) -%}
+        {%- set is_by_commit = model.get('_is_by_commit') and hooks | length == 1 -%}
+        {%- if is_published() and not is_by_commit -%}
+            drop table if exists {{ changes_table() }};
+        {%- endif %}
         insert into ops.model_runs values (
             '{{ this.identifier }}',
             {{ state.run }},
             {{ state.through }},
             {{ state.run if should_full_refresh() else state.rebuilt_in }},
+            {{ state.replaced_in if is_by_commit else state.run }},
             '{{ state.code }}'
         )
     {%- endif -%}

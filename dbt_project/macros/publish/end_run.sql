@@ -5,13 +5,22 @@
 #}
 {% macro end_run(results) %}
     {%- if execute and flags.WHICH in run_commands() -%}
-        {%- set statuses = {} -%}
+        {%- set statuses, found = {}, [] -%}
         {%- for result in results -%}
             {%- do statuses.update({result.node.unique_id: result.status | string}) -%}
+            {%- if result.node.resource_type == 'test' and result.status in ('fail', 'warn') -%}
+                {%- do found.append({
+                    'unique_id': result.node.unique_id,
+                    'status': result.status | string,
+                    'failures': result.failures,
+                    'sql': result.node.compiled_code,
+                }) -%}
+            {%- endif -%}
         {%- endfor -%}
         {%- set request = {
             'command': flags.WHICH,
             'results': statuses,
+            'found': found,
             'nodes': project_nodes(),
             'invocation_id': invocation_id,
             'schemas': var('published_schemas'),
