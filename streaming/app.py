@@ -18,7 +18,7 @@ from streaming.brokers import Broker, BrokerError
 from streaming.checkpoint_pace import CheckpointLimits, CheckpointPace
 from streaming.config import StreamConfig
 from streaming.landing import Landing
-from streaming.processor import OnEmit, StreamProcessor, TopicChangedError
+from streaming.processor import Bounds, OnEmit, StreamProcessor, TopicChangedError
 from streaming.quix.runtime import QuixRuntime, SinkBackpressureError, Steps
 from streaming.stopping import StopRequest, stopped_by_signals
 from streaming.topic_watch import Place, TopicWatch
@@ -158,9 +158,9 @@ class StreamApp:
                 )
         return known
 
-    def _assign(self, place: Place, low: int, high: int) -> int:
+    def _assign(self, place: Place, bounds: Bounds) -> int:
         topic, number = place
-        return self._by_topic[topic].assign(number, self._watch.known[topic], low, high)
+        return self._by_topic[topic].assign(number, self._watch.known[topic], bounds)
 
     def _revoke(self, places: Sequence[Place]) -> None:
         for topic, processor in self._by_topic.items():

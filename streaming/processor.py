@@ -7,6 +7,7 @@ partition remembers (``memory``), nor when a checkpoint is due (``app``).
 """
 
 import logging
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -27,9 +28,13 @@ _log = logging.getLogger(__name__)
 
 CLOCK_MARGIN_US = 5 * SECOND_US
 """How far the broker's clock may be behind ours before a silent window is emitted too early."""
+_ASK_AGAIN = 10
+_ASK_AGAIN_SECONDS = 2.0
 _BROKER_STAMPED = 2
 """``confluent_kafka.TIMESTAMP_LOG_APPEND_TIME``."""
 
+Bounds = Callable[[], tuple[int, int]]
+"""Asks for a partition's first offset and the one after its last record."""
 OnEmit = Callable[[StreamConfig, str, Window], None]
 """Gets each window that is emitted, with its stream and its device."""
 
@@ -101,20 +106,27 @@ class StreamProcessor:
         self._unstamped_said = False
         source.hand_records_to(self.on_records)
 
-    def assign(self, number: int, topic_id: str, low: int, high: int) -> int:
+    def assign(self, number: int, topic_id: str, bounds: Bounds) -> int:
         """Take a partition over: read back what its later records need to know.
 
         Args:
             number: The partition.
             topic_id: Identity of the topic.
-            low: The first offset that the broker still has.
-            high: The offset after its last record.
+            bounds: Asks the broker for the first offset that it still has and the one after the
+                last record.
 
         Returns:
             The offset to read from.
         """
         position = position_of(self._records, topic_id, number)
         start, name = position.last_offset + 1, f"{self.config.topic}/{number}"
+        low, high = bounds()
+        for _ in range(_ASK_AGAIN):
+            # A broker that has just started may not know yet how far its log goes.
+            if start <= high:
+                break
+            time.sleep(_ASK_AGAIN_SECONDS)
+            low, high = bounds()
         if start > high:
             _log.warning(
                 "%s ends at offset %d, but what was read up to %d has landed: the broker has lost "

@@ -34,7 +34,9 @@ def main(bootstrap: str, events: int) -> None:
     found = pstats.Stats(profile).stats  # type: ignore[attr-defined]
     whole = _seconds(found, ("quixstreams/app.py", "_run_dataframe"))
     shares = {name: _seconds(found, place) / whole for name, place in _PARTS.items()}
-    shares["the rest: Quix Streams for each batch, looking at silence, the broker"] = 1 - sum(shares.values())
+    shares["the rest: Quix Streams for each batch, looking at silence, the broker"] = 1 - sum(
+        shares.values()
+    )
     for name, share in shares.items():
         print(f"{share:6.0%}  {name}")
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from contextvars import copy_context
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -59,8 +60,8 @@ class Steps:
     """What Quix calls while it runs.
 
     Attributes:
-        assign: Gets a partition with the first offset that the broker has and the one after its
-            last record; says from where it is to be read.
+        assign: Gets a partition, and what asks for the first offset that the broker has and the one
+            after its last record; says from where it is to be read.
         revoke: Gets partitions that belong to others from now on.
         reached_end: Gets a partition and the offset up to which it has been read, its end.
         land: Lands what is held, offsets and all. It raises ``SinkBackpressureError`` to have the
@@ -69,7 +70,7 @@ class Steps:
         tick: Called between two batches of records, four times a second without any.
     """
 
-    assign: Callable[[Place, int, int], int]
+    assign: Callable[[Place, Callable[[], tuple[int, int]]], int]
     revoke: Callable[[Sequence[Place]], None]
     reached_end: Callable[[Place, int], None]
     land: Callable[[], None]
@@ -344,11 +345,15 @@ class _Application(Application):
 
     def _on_assign(self, _: Any, topic_partitions: list[TopicPartition]) -> None:
         for place in topic_partitions:
-            bounds = self._consumer.get_watermark_offsets(place, timeout=_ASK_SECONDS)
-            if bounds is None:
-                raise BrokerError("the broker does not say where its topics begin", "look at it")
-            place.offset = self.steps.assign((place.topic, place.partition), *bounds)
+            name = (place.topic, place.partition)
+            place.offset = self.steps.assign(name, partial(self._bounds, place))
         super()._on_assign(_, topic_partitions)
+
+    def _bounds(self, place: TopicPartition) -> tuple[int, int]:
+        found = self._consumer.get_watermark_offsets(place, timeout=_ASK_SECONDS)
+        if found is None:
+            raise BrokerError("the broker does not say where its topics begin", "look at it")
+        return found
 
     def _on_revoke(self, _: Any, topic_partitions: list[TopicPartition]) -> None:
         try:

@@ -61,7 +61,7 @@ class SimulatedPartition:
 
     def fall_silent(self) -> None:
         """Let every open window become final by silence."""
-        self.windows.emit_silent(self.windows.state.broker_us + 10 * MINUTE_US)
+        self.windows.emit_silent(self.windows.state.clock.broker_us + 10 * MINUTE_US)
         self._land(RecordBatch(), False)
 
     def _land(self, batch: RecordBatch, die_between_files: bool) -> None:
