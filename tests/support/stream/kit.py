@@ -261,6 +261,7 @@ def start_victim(
     seed: int = 0,
     rows: int = 1500,
     consumer: dict[str, object] | None = None,
+    group: str | None = None,
 ) -> "subprocess.Popen[str]":
     """Start a process that runs an application and kills itself at a boundary; see ``victim``."""
     fields = ("topic", "minutes_topic", "dead_letter_topic")
@@ -269,7 +270,7 @@ def start_victim(
         "bootstrap": broker.bootstrap,
         "embedded_id": broker.embedded_id,
         "streams": {s.name: {f: getattr(s, f) for f in fields} for s in streams},
-        "group": "test-" + streams[0].topic,
+        "group": group or "test-" + streams[0].topic,
         "boundary": boundary,
         "chance": chance,
         "seed": seed,
