@@ -67,7 +67,7 @@ def dead_letters(
         reason: Only those rejected for this reason, among others.
         limit: At most so many.
     """
-    files = _files(settings, config)
+    files = event_files(settings, config)
     if not files:
         return []
     import duckdb
@@ -159,7 +159,7 @@ def _landed(
     settings: Settings, config: StreamConfig, events: Sequence[Event]
 ) -> set[tuple[str, int]]:
     """Device and time of those events that have landed as events."""
-    files = _files(settings, config)
+    files = event_files(settings, config)
     if not files or not events:
         return set()
     import duckdb
@@ -181,5 +181,6 @@ def _landed(
     return {(device, at_us) for device, at_us in rows}
 
 
-def _files(settings: Settings, config: StreamConfig) -> list[str]:
+def event_files(settings: Settings, config: StreamConfig) -> list[str]:
+    """The files that hold a stream's landed records."""
     return [str(path) for path in RawTable(settings.raw_dir, SOURCE, config.events_table).commits()]

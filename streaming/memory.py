@@ -7,7 +7,7 @@ back as a device is remembered or an open window reaches. Here does not belong d
 (``windows``) or asking the broker (``topics``).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -33,7 +33,6 @@ class LandedRange:
     """One commit of a partition's records, as its footer tells it.
 
     Attributes:
-        path: The file.
         batch_id: The commit.
         first_offset: Of its first record. Likewise ``last_offset``.
         after_offset: The last offset that had landed before; -1 if none had.
@@ -41,7 +40,6 @@ class LandedRange:
         clock: The partition's clock after it.
     """
 
-    path: Path
     batch_id: str
     first_offset: int
     last_offset: int
@@ -55,27 +53,31 @@ class Footers:
 
     Args:
         table: The raw table.
+
+    Attributes:
+        table: The raw table.
     """
 
     def __init__(self, table: RawTable) -> None:
-        self._table = table
-        self._details: dict[Path, dict[str, Any] | None] = {}
+        self.table = table
+        self._details: dict[str, dict[str, Any] | None] = {}
 
-    def newest_first(self) -> Iterator[tuple[Path, dict[str, Any]]]:
-        """File and details of the commits, newest first, without those that cannot be read.
+    def newest_first(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Batch id and details of the commits, newest first, without those that cannot be read.
 
         `lake raw verify` names the latter; records that only they held are read again if nothing
         has landed after them.
         """
-        for path in reversed(self._table.commits()):
-            if path not in self._details:
+        for path in reversed(self.table.commits()):
+            batch_id = path.stem
+            if batch_id not in self._details:
                 try:
-                    self._details[path] = self._table.read(path).details
+                    self._details[batch_id] = self.table.read(path).details
                 except RawFileError:
-                    self._details[path] = None
-            details = self._details[path]
+                    self._details[batch_id] = None
+            details = self._details[batch_id]
             if details is not None:
-                yield path, details
+                yield batch_id, details
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,14 +121,14 @@ def position_of(footers: Footers, topic_id: str, partition: int) -> Position:
     log_id, life = topic_id, 1
     found: dict[int, LandedRange] = {}
     last = -1
-    for path, details in footers.newest_first():
+    for batch_id, details in footers.newest_first():
         name, number = life_of(details["log_id"])
         if (name, details["partition"]) != (topic_id, partition) or number < life:
             continue
         if number > life:
             log_id, life, last = details["log_id"], number, -1
             found.clear()
-        landed = _range(path, details)
+        landed = _range(batch_id, details)
         # An instance that had lost the partition may have landed a part of this range again.
         known = found.get(landed.last_offset)
         if known is None or landed.first_offset < known.first_offset:
@@ -139,10 +141,9 @@ def position_of(footers: Footers, topic_id: str, partition: int) -> Position:
     return Position(log_id, last, chain)
 
 
-def _range(path: Path, details: dict[str, Any]) -> LandedRange:
+def _range(batch_id: str, details: dict[str, Any]) -> LandedRange:
     return LandedRange(
-        path,
-        path.stem,
+        batch_id,
         details["first_offset"],
         details["last_offset"],
         details["after_offset"],
@@ -180,39 +181,49 @@ def _chain(
 
 
 def restore(
-    config: StreamConfig, windows: Footers, partition: int, position: Position
+    config: StreamConfig, records: Footers, windows: Footers, partition: int, position: Position
 ) -> PartitionState:
     """What the records that have landed leave to those that come.
 
     Args:
         config: The stream.
+        records: Footers of its records.
         windows: Footers of its windows.
         partition: The partition.
         position: How far it has landed.
     """
     if not position.chain:
         return PartitionState()
-    newest = position.chain[0].clock
+    newest, open_from = position.chain[0].clock, position.chain[0].open_from
     state = PartitionState(PartitionClock(**{s: getattr(newest, s) for s in newest.__slots__}))
-    since, moment = known_since(newest.broker_us), newest.broker_us
-    known: set[str] = set()
-    above = NEVER
-    for landed in position.chain:
-        rows = _rows(config, landed, position.log_id, partition, above)
-        above = landed.first_offset
+    ranges = {landed.batch_id: landed for landed in position.chain}
+    seen: dict[str, tuple[int, int, int]] = {}
+    recent = []
+    for path, batch_ids in files_of(records.table, ranges):
+        is_open = any(ranges[each].last_offset >= open_from for each in batch_ids)
+        rows = _rows(config, path, batch_ids, with_measures=is_open)
         if rows is None:
             continue
         for place, name in rows.newest_of_each():
-            if name not in known:
-                known.add(name)
-                heard = int(rows.heard[place])
-                if heard >= since:
-                    state.devices[name] = Device(name, int(rows.watermark[place]), heard)
-        _reopen(config, state, rows, moment)
+            said = (int(rows.offset[place]), int(rows.watermark[place]), int(rows.heard[place]))
+            seen[name] = max(seen.get(name, said), said)
+        if is_open:
+            recent.append(rows)
+    since = known_since(newest.broker_us)
+    for name, (_, watermark, heard) in seen.items():
+        if heard >= since:
+            state.devices[name] = Device(name, watermark, heard)
+    for rows in recent:
+        _reopen(config, state, rows, newest.broker_us)
     for device in state.devices.values():
         device.find_earliest()
     _mark_emitted(windows, state, partition, position)
     return state
+
+
+def files_of(table: RawTable, batch_ids: Iterable[str]) -> list[tuple[Path, list[str]]]:
+    """The files that hold the rows of some commits, each with the commits wanted of it."""
+    return [(table.path_of(batch_id), [batch_id]) for batch_id in sorted(batch_ids)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,44 +248,44 @@ class _Rows:
 
 
 def _rows(
-    config: StreamConfig, landed: LandedRange, log_id: str, partition: int, above: int
+    config: StreamConfig, path: Path, batch_ids: Sequence[str], *, with_measures: bool
 ) -> _Rows | None:
     columns = ["record_offset", "outcome", "device", "event_at", "broker_at"]
-    columns += ["watermark_at", "heard_at", *(m.name for m in config.measures)]
-    table = _read(landed.path, columns, log_id, partition)
-    if table is None:
-        return None
-    offset = table.column("record_offset")
-    wanted = pc.and_(pc.less(offset, above), pc.is_valid(table.column("device")))
-    wanted = pc.and_(wanted, pc.less_equal(offset, landed.last_offset))
-    table = table.filter(pc.and_(wanted, pc.greater_equal(offset, landed.first_offset)))
+    columns += ["watermark_at", "heard_at"]
+    measures = [measure.name for measure in config.measures] if with_measures else []
+    table = _read(path, batch_ids, [*columns, *measures])
+    table = table.filter(pc.is_valid(table.column("device")))
     if not table.num_rows:
         return None
     table = table.sort_by("record_offset").combine_chunks()
     device = table.column("device").combine_chunks().dictionary_encode()
-    at, outcome = _times(table, "event_at"), table.column("outcome")
+    outcome = table.column("outcome")
     return _Rows(
         device.dictionary.to_pylist(),
         device.indices.to_numpy(zero_copy_only=False).astype(np.int64),
         table.column("record_offset").to_numpy(),
-        at,
+        _times(table, "event_at"),
         _times(table, "watermark_at", "event_at"),
         _times(table, "heard_at", "broker_at"),
         pc.equal(outcome, ACCEPTED).to_numpy(),
         pc.equal(outcome, DUPLICATE).to_numpy(),
-        [table.column(measure.name) for measure in config.measures],
+        [table.column(name) for name in measures],
     )
 
 
-def _read(path: Path, columns: list[str], log_id: str, partition: int) -> pa.Table | None:
+def _read(path: Path, batch_ids: Sequence[str], columns: list[str]) -> pa.Table:
+    """The rows of some commits in a file, opening no more of it than their statistics ask for."""
+    first, last = min(batch_ids), max(batch_ids)
     with pq.ParquetFile(path) as file:
-        table = file.read([*columns, "log_id", "topic_partition"])
-    mine = pc.and_(
-        pc.equal(table.column("log_id"), log_id),
-        pc.equal(table.column("topic_partition"), partition),
-    )
-    table = table.filter(mine).select(columns)
-    return table if table.num_rows else None
+        place = file.schema_arrow.get_field_index("_batch_id")
+        groups = []
+        for number in range(file.num_row_groups):
+            found = file.metadata.row_group(number).column(place).statistics
+            if found is None or not found.has_min_max or (found.min <= last and found.max >= first):
+                groups.append(number)
+        table = file.read_row_groups(groups, [*columns, "_batch_id"])
+    mine = pc.is_in(table.column("_batch_id"), pa.array(batch_ids))
+    return table.filter(mine).select(columns)
 
 
 def _times(table: pa.Table, *names: str) -> Numbers:
@@ -330,14 +341,14 @@ def _mark_emitted(
     # The windows of a checkpoint land just before its records, what silence emits after them.
     since = batch_time(first.batch_id) - _ONE_CHECKPOINT
     columns = ["device", "window_start", "version", "is_final"]
-    for path, details in footers.newest_first():
-        if batch_time(path.stem) < since:
-            return
-        if (details["log_id"], details["partition"]) != (position.log_id, partition):
-            continue
-        table = _read(path, columns, position.log_id, partition)
-        if table is None:
-            continue
+    wanted = []
+    for batch_id, details in footers.newest_first():
+        if batch_time(batch_id) < since:
+            break
+        if (details["log_id"], details["partition"]) == (position.log_id, partition):
+            wanted.append(batch_id)
+    for path, batch_ids in files_of(footers.table, wanted):
+        table = _read(path, batch_ids, columns)
         final = table.filter(table.column("is_final"))
         for name, start, version in zip(
             final.column("device").to_pylist(),

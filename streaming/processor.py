@@ -405,7 +405,7 @@ class StreamProcessor:
         return partition if partition.position.log_id == position.log_id else None
 
     def _read_back(self, number: int, position: Position) -> _Partition:
-        state = restore(self.config, self._windows, number, position)
+        state = restore(self.config, self._records, self._windows, number, position)
         windows = PartitionWindows(self.config, state)
         return _Partition(position, windows, position.last_offset + 1, position.last_offset)
 

@@ -16,11 +16,14 @@ from typing import Any
 from lakehouse.errors import LakeError
 from lakehouse.files import fsync_dir, write_text_atomically
 from lakehouse.progress import Advance
-from lakehouse.raw.verify import set_aside_path
+from lakehouse.raw import RawTable
+from lakehouse.raw.verify import set_aside
 from lakehouse.settings import Settings
 from streaming.config import MICRO, StreamConfig
+from streaming.dead_letters import event_files
 from streaming.events import Event
 from streaming.landing import Landing
+from streaming.memory import Footers
 from streaming.records import RecordBatch, RejectedRecord
 from streaming.windows import REJECTED, PartitionWindows
 
@@ -75,8 +78,8 @@ def recount(settings: Settings, config: StreamConfig, advance: Advance) -> Recou
         LakeError: The disk is full or refuses; run it again.
     """
     landing = Landing(settings.raw_dir, config)
-    before = [*landing.events.commits(), *landing.windows.commits()]
-    files = [str(path) for path in landing.events.commits()]
+    before = [*data_files(landing.events), *data_files(landing.windows)]
+    files = event_files(settings, config)
     if not files:
         return Recounted(0, 0, 0, 0)
     note = unfinished(settings, config)
@@ -84,7 +87,7 @@ def recount(settings: Settings, config: StreamConfig, advance: Advance) -> Recou
     write_text_atomically(note, "")
     stamped = {
         (details["log_id"], details["partition"]): bool(details["stamped"])
-        for details in (landing.events.read(Path(path)).details for path in files)
+        for _, details in Footers(landing.events).newest_first()
     }
     records = repeated = changed = 0
     for log_id, partition in _partitions(files):
@@ -96,7 +99,7 @@ def recount(settings: Settings, config: StreamConfig, advance: Advance) -> Recou
         records, repeated = records + each.records, repeated + each.repeated
         changed += each.changed
     for path in before:
-        set_aside_path(path)
+        set_aside(settings.raw_dir, path.stem)
     note.unlink()
     fsync_dir(note.parent)
     return Recounted(records, repeated, changed, len(before))
@@ -173,6 +176,12 @@ class _Partition:
         if self._told - {self._outcome}:
             self.changed += 1
         self._told = set()
+
+
+def data_files(table: RawTable) -> list[Path]:
+    """Every file of a table that a reader may open."""
+    found = table.directory.glob("load_date=*/*.parquet")
+    return sorted(path for path in found if not path.name.startswith("."))
 
 
 def _partitions(files: Sequence[str]) -> list[tuple[str, int]]:

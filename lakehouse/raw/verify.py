@@ -81,15 +81,10 @@ def set_aside(raw_dir: Path, batch_id: str) -> Path:
     for table in raw_tables(raw_dir):
         for path in table.commits():
             if path.stem == batch_id:
-                return set_aside_path(path)
+                aside = path.with_name(path.name + _SET_ASIDE_SUFFIX)
+                path.rename(aside)
+                fsync_dir(path.parent)
+                return aside
     raise LakeError(
         f"there is no raw commit {batch_id}", "run `lake raw verify`, which names the damaged ones"
     )
-
-
-def set_aside_path(path: Path) -> Path:
-    """Hide a commit's file from every reader, keeping its bytes; its new name."""
-    aside = path.with_name(path.name + _SET_ASIDE_SUFFIX)
-    path.rename(aside)
-    fsync_dir(path.parent)
-    return aside

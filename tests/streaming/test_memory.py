@@ -62,9 +62,10 @@ class Partition:
             self.batch = RecordBatch()
 
     def read_back(self) -> PartitionState:
-        position = position_of(Footers(self.landing.events), self.log_id, self.number)
+        records, windows = Footers(self.landing.events), Footers(self.landing.windows)
+        position = position_of(records, self.log_id, self.number)
         assert position.last_offset == self.landed
-        return restore(POWER, Footers(self.landing.windows), self.number, position)
+        return restore(POWER, records, windows, self.number, position)
 
 
 def as_plain(state: PartitionState) -> dict[str, Any]:

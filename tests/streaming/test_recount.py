@@ -8,7 +8,7 @@ import pytest
 from support.stream.declared import POWER
 
 from lakehouse.errors import LakeError
-from lakehouse.raw.verify import verify
+from lakehouse.raw.verify import set_aside, verify
 from lakehouse.settings import Settings
 from streaming.config import SECOND_US, StreamConfig
 from streaming.events import Event, parse_time
@@ -104,16 +104,16 @@ def test_an_interrupted_recount_is_said_and_begun_anew(
         land(Landing(settings.raw_dir, POWER), range(first, first + 100), windows)
     before = rows(settings.raw_dir, POWER, POWER.events_table)
     monkeypatch.setattr("streaming.recount._BATCH_ROWS", 80)
-    asides: list[Path] = []
+    asides: list[str] = []
 
-    def dies(path: Path) -> Path:
-        asides.append(path)
+    def dies(raw_dir: Path, name: str) -> Path:
+        asides.append(name)
         if len(asides) == 2:
             raise KeyboardInterrupt
-        return path.rename(path.with_name(path.name + ".set-aside"))
+        return set_aside(raw_dir, name)
 
     with monkeypatch.context() as patched:
-        patched.setattr("streaming.recount.set_aside_path", dies)
+        patched.setattr("streaming.recount.set_aside", dies)
         with pytest.raises(KeyboardInterrupt):
             recount(settings, POWER, Counter())
     assert unfinished(settings, POWER).exists()
