@@ -106,7 +106,7 @@ class StreamApp:
         self._by_topic = {each.config.topic: each for each in self.processors}
         self._pace = CheckpointPace(options.checkpoints, time.monotonic())
         self._next_tick = 0.0
-        self._asked = 0.0
+        self._asked = self._ends_asked = 0.0
         self.lag: dict[Place, int] = {}
         self.waiting: str | None = None
         self.on_tick: Callable[[], None] = lambda: None
@@ -203,6 +203,10 @@ class StreamApp:
         if self._watch.confirmed != confirmed:
             for processor in self.processors:
                 processor.confirm()
+        if self._watch.ends_asked != self._ends_asked:
+            self._ends_asked = self._watch.ends_asked
+            for processor in self.processors:
+                processor.look_for_gaps(self._watch.begins, self._ends_asked)
         if self._watch.asked != self._asked:
             self._asked = self._watch.asked
             for processor in self.processors:

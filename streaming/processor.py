@@ -60,6 +60,8 @@ class _Partition:
         confirmed: What was decided before this offset is of the topic that it is taken for.
         closed_at: The partition's clock when silent devices were last looked for.
         ended_at: Of the newest answer on where it ends that was looked at.
+        skipped: The newest range of offsets, the end not included, that the broker passed over,
+            and when, in monotonic seconds.
         is_stale: It has to be read back: what it held was dropped.
         rereads: Records that have been decided may come again, since reading was set back.
     """
@@ -76,6 +78,7 @@ class _Partition:
     confirmed: int = 0
     closed_at: int = 0
     ended_at: int = 0
+    skipped: tuple[int, int, float] | None = None
     is_stale: bool = False
     rereads: bool = False
 
@@ -136,11 +139,7 @@ class StreamProcessor:
             position = Position(next_life(position.log_id), -1)
             start = low
         elif start < low:
-            _log.warning(
-                "offsets %d to %d of %s are gone: the broker removed them before they were read. "
-                "Reading goes on at %d.",
-                *(start, low - 1, name, low),
-            )
+            self._say_gone(number, start, low)
             start = low
         partition = self._kept(number, position) or self._read_back(number, position)
         partition.next_offset = partition.read_to = start
@@ -190,6 +189,8 @@ class StreamProcessor:
                     f"{self.config.topic}/{number} gives offset {offset} after {next_offset - 1}",
                     "it is read anew from where it has landed",
                 )
+            if offset > next_offset:
+                partition.skipped = (next_offset, offset, time.monotonic())
             value, key = message.value(), message.key()
             kind, broker_ms = message.timestamp()
             broker_us, stamped = broker_ms * 1000, kind == _BROKER_STAMPED
@@ -362,6 +363,25 @@ class StreamProcessor:
                 windows.emit_silent(end.asked_us - CLOCK_MARGIN_US)
             self._emit(partition)
 
+    def look_for_gaps(self, begins: Mapping[tuple[str, int], int], asked: float) -> None:
+        """Say which records the broker removed before they were read.
+
+        What it passes over for another reason, markers and aborted records, was never a record.
+
+        Args:
+            begins: The oldest offset that the broker still has of each partition.
+            asked: When it was asked, monotonic seconds.
+        """
+        for number, partition in self._partitions.items():
+            begin = begins.get((self.config.topic, number))
+            if partition.skipped is not None and begin is not None:
+                first, end, noticed = partition.skipped
+                if asked < noticed:
+                    continue
+                if begin >= end:
+                    self._say_gone(number, first, end)
+                partition.skipped = None
+
     def _land(self, number: int, partition: _Partition) -> None:
         windows, batch = partition.windows, partition.batch
         log_id = partition.position.log_id
@@ -415,6 +435,13 @@ class StreamProcessor:
         again.rereads = True
         self._partitions[number] = again
         return again
+
+    def _say_gone(self, number: int, first: int, end: int) -> None:
+        _log.warning(
+            "offsets %d to %d of %s/%d are gone: the broker removed them before they were read. "
+            "Reading goes on at %d.",
+            *(first, end - 1, self.config.topic, number, end),
+        )
 
     def _say_unstamped(self) -> None:
         self._unstamped_said = True

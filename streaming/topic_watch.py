@@ -28,6 +28,7 @@ Place = tuple[str, int]
 
 _EVERY_SECONDS = 2.0
 _TIMEOUT = 10.0
+_FIRST, _LAST = OffsetSpec.earliest(), OffsetSpec.latest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,8 @@ class TopicWatch:
 
     Attributes:
         ends: The newest known end of each partition asked for.
+        begins: The oldest offset that the broker then still had.
+        ends_asked: When the newest known ends and begins were asked for; monotonic seconds.
         asked: When identities were last asked for without waiting; monotonic seconds.
         confirmed: The newest of these moments whose answer was ``known``.
         changed: Topics whose identity is not the known one any more: their new one, or None while
@@ -71,9 +74,11 @@ class TopicWatch:
     topics: list[str]
     known: dict[str, str] = field(default_factory=dict)
     ends: dict[Place, End] = field(default_factory=dict)
+    begins: dict[Place, int] = field(default_factory=dict)
     changed: dict[str, str | None] = field(default_factory=dict)
     confirmed: float = 0.0
     asked: float = 0.0
+    ends_asked: float = 0.0
     _admin: Any = None
     _offsets: _Question | None = None
     _names: _Question | None = None
@@ -101,11 +106,17 @@ class TopicWatch:
             return
         self._next = now + _EVERY_SECONDS
         if self._offsets is None and (asked := {TopicPartition(*place) for place in places}):
-            answers = self._client().list_offsets(
-                dict.fromkeys(asked, OffsetSpec.latest()),
-                isolation_level=IsolationLevel.READ_UNCOMMITTED,
-                request_timeout=_TIMEOUT,
-            )
+            answers = {
+                (spec, place): answer
+                for spec in (_FIRST, _LAST)
+                for place, answer in self._client()
+                .list_offsets(
+                    dict.fromkeys(asked, spec),
+                    isolation_level=IsolationLevel.READ_UNCOMMITTED,
+                    request_timeout=_TIMEOUT,
+                )
+                .items()
+            }
             self._offsets = _Question(now, time.time_ns() // 1000, answers)
         if self._names is None and not self.broker.is_embedded:
             self._names = self._describe()
@@ -113,11 +124,15 @@ class TopicWatch:
 
     def _pick_up(self) -> None:
         if self._offsets is not None and _answered(self._offsets):
-            for place, answer in self._offsets.answers.items():
+            for (spec, place), answer in self._offsets.answers.items():
                 # A partition that has no leader at the moment is asked again.
                 if answer.exception() is None:
-                    end = End(answer.result().offset, self._offsets.asked_us)
-                    self.ends[(place.topic, place.partition)] = end
+                    name, offset = (place.topic, place.partition), answer.result().offset
+                    if spec is _LAST:
+                        self.ends[name] = End(offset, self._offsets.asked_us)
+                    else:
+                        self.begins[name] = offset
+            self.ends_asked = self._offsets.asked
             self._offsets = None
         if self._names is not None and _answered(self._names):
             question, self._names = self._names, None

@@ -283,7 +283,11 @@ def tmp_root(tmp_path: Path) -> Settings:
 
 
 def test_retention_behind_the_reader_is_gone_and_said(
-    kafka: Broker, admin: AdminClient, stream: StreamConfig, tmp_path: Path
+    kafka: Broker,
+    admin: AdminClient,
+    stream: StreamConfig,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     ensure_topics(kafka, [stream])
     produce_readings(kafka, [stream], 2000, dirt=CLEAN)
@@ -292,15 +296,16 @@ def test_retention_behind_the_reader_is_gone_and_said(
     def trim(app: StreamApp) -> None:
         if app.records >= 2000 and not trimmed:
             trimmed.append(1)
-            produce_readings(kafka, [stream], 4000, seed=2, dirt=CLEAN)
-            ends = dict.fromkeys(range(stream.partitions), 400)
-            done(
-                admin.delete_records(
-                    [TopicPartition(stream.topic, n, at) for n, at in ends.items()]
-                )
-            )
+            for seed in range(2, 10):
+                produce_readings(kafka, [stream], 500, seed=seed, dirt=CLEAN)
+            ends = partition_status(kafka, [stream], "any", tmp_root(tmp_path))
+            places = [TopicPartition(stream.topic, p.partition, p.end - 5) for p in ends]
+            done(admin.delete_records(places))
 
-    run_app(tmp_path, kafka, [stream], idle=6, on_tick=trim)
+    # Next to nothing is read ahead, so that there is something to be trimmed unread.
+    little = {"queued.max.messages.kbytes": 1, "fetch.message.max.bytes": 1000}
+    run_app(tmp_path, kafka, [stream], idle=8, on_tick=trim, consumer=little)
+    assert any("are gone: the broker removed them" in r.message for r in caplog.records)
     assert_landed_once(tmp_path, stream)
     landed, visible = set(landed_outcomes(tmp_path, stream)), topic_records(kafka, stream.topic)
     assert {(record.partition(), record.offset()) for record in visible} <= landed

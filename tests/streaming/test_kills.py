@@ -11,6 +11,7 @@ from confluent_kafka.admin import AdminClient, NewPartitions
 from support.stream.kit import (
     assert_exact,
     assert_landed_once,
+    assert_told,
     landed_outcomes,
     now_us,
     own_streams,
@@ -85,6 +86,8 @@ def test_fifty_kills_on_a_real_broker(kafka: Broker, tmp_path: Path) -> None:
     assert sent == 120_000
     run_app(tmp_path, kafka, streams, idle=8)
     assert_exact(tmp_path, kafka, streams, sent)
+    for stream in streams:
+        assert_told(tmp_path, kafka, stream)
 
 
 @pytest.mark.slow
@@ -160,11 +163,13 @@ def test_kills_amid_all_that_happens_in_a_year(kafka: Broker, tmp_path: Path) ->
             # Of what has landed, retention takes a part.
             landed = {p for p, _ in landed_outcomes(tmp_path, stream)}
             done(admin.delete_records([TopicPartition(stream.topic, p, 20) for p in landed]))
-        if turn in (8, 13):
-            reset(kafka, stream, f"{stream.topic}-{turn // 5}")
+        if turn % 5 == 4:
+            # The next group is told to begin at the first record.
+            reset(kafka, stream, f"{stream.topic}-{(turn + 1) // 5}")
     assert kills >= 8
     run_app(tmp_path, kafka, [stream], idle=8, group=f"{stream.topic}-last")
     assert assert_landed_once(tmp_path, stream) == len(seen) == sent
+    assert_told(tmp_path, kafka, stream)
     landed_places = set(landed_outcomes(tmp_path, stream))
     assert landed_places == {(partition, offset) for partition, offset, _ in seen}
 

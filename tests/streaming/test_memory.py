@@ -169,3 +169,16 @@ def test_a_commit_that_is_gone_leaves_what_there_is(tmp_path: Path) -> None:
     commits[5].unlink()
     position = position_of(Footers(partition.landing.events), "log", 0)
     assert position.last_offset == 4, "what only the newest held is read again"
+
+
+def test_a_device_is_forgotten_when_it_would_have_been_in_memory(tmp_path: Path) -> None:
+    """At the first multiple of ten minutes that is an hour after it spoke, not before."""
+    partition = Partition(tmp_path)
+    known = []
+    partition.send("a", START + 3 * MINUTE_US, START + 3 * MINUTE_US)
+    for minute in range(58, 76, 2):
+        partition.send("b", START + minute * MINUTE_US, START + minute * MINUTE_US)
+        partition.land()
+        assert as_plain(partition.read_back()) == as_plain(partition.windows.state)
+        known.append((minute, "a" in partition.windows.state.devices))
+    assert [minute for minute, is_known in known if is_known] == [58, 60, 62, 64, 66, 68]

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import orjson
 from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME, Consumer, TopicPartition
 
 from demo.sensors.readings import Dirt, of_streams
@@ -155,6 +156,27 @@ def recount(
         for key, window in windows.changed.items()
     }
     return outcomes, minutes, dead
+
+
+def assert_told(root: Path, broker: Broker, stream: StreamConfig) -> None:
+    """What has landed as final or rejected is on its topic as well, at least once."""
+    letters = {
+        f"{headers['partition']}/{headers['offset']}"
+        for message in topic_records(broker, stream.dead_letter_topic)
+        for headers in [{name: value.decode() for name, value in message.headers()}]
+    }
+    assert set(landed_dead(root, stream)) <= letters
+    told = set()
+    for message in topic_records(broker, stream.minutes_topic):
+        said = orjson.loads(message.value())
+        told.add((message.key().decode(), said["window_start_us"], said["event_count"]))
+    with duckdb.connect() as db:
+        final = db.execute(
+            f"""select device, epoch_us(window_start), event_count
+            from '{_files(root, stream.windows_table)}' where topic = ? and is_final""",
+            [stream.topic],
+        ).fetchall()
+    assert set(final) <= told
 
 
 def assert_landed_once(root: Path, stream: StreamConfig) -> int:
