@@ -182,3 +182,15 @@ def test_a_device_is_forgotten_when_it_would_have_been_in_memory(tmp_path: Path)
         assert as_plain(partition.read_back()) == as_plain(partition.windows.state)
         known.append((minute, "a" in partition.windows.state.devices))
     assert [minute for minute, is_known in known if is_known] == [58, 60, 62, 64, 66, 68]
+
+
+def test_a_window_is_read_back_however_long_it_has_been_open(tmp_path: Path) -> None:
+    """A device whose clock has stopped keeps its minute open as long as it speaks."""
+    partition = Partition(tmp_path)
+    for number in range(600):
+        partition.send("stopped", START + number, START + number * 14 * SECOND_US)
+        if number % 50 == 49:
+            partition.land()
+    (window,) = partition.windows.state.devices["stopped"].windows
+    assert window.count == 600
+    assert as_plain(partition.read_back()) == as_plain(partition.windows.state)
