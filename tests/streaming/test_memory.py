@@ -194,3 +194,18 @@ def test_a_window_is_read_back_however_long_it_has_been_open(tmp_path: Path) -> 
     (window,) = partition.windows.state.devices["stopped"].windows
     assert window.count == 600
     assert as_plain(partition.read_back()) == as_plain(partition.windows.state)
+
+
+def test_a_producer_whose_clock_is_ahead_is_remembered_as_long_as_in_memory(tmp_path: Path) -> None:
+    partition = Partition(tmp_path)
+    for minute in (4, 70):
+        at_us = START + minute * MINUTE_US
+        for device in ("b", "c", "d"):
+            partition.send(device, at_us, at_us, stamped=False)
+        if minute == 4:
+            ahead = at_us + 9 * MINUTE_US
+            partition.send("ahead", ahead, ahead, stamped=False)
+        partition.land()
+        partition.batch.stamped = False
+    assert "ahead" in partition.windows.state.devices
+    assert as_plain(partition.read_back()) == as_plain(partition.windows.state)
