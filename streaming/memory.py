@@ -129,10 +129,8 @@ def position_of(footers: Footers, topic_id: str, partition: int) -> Position:
             log_id, life, last = details["log_id"], number, -1
             found.clear()
         landed = _range(batch_id, details)
-        # An instance that had lost the partition may have landed a part of this range again.
-        known = found.get(landed.last_offset)
-        if known is None or landed.first_offset < known.first_offset:
-            found[landed.last_offset] = landed
+        # An instance that had lost the partition may have landed this range again: either will do.
+        found.setdefault(landed.last_offset, landed)
         last = max(last, landed.last_offset)
         chain = _chain(found, last)
         if chain is not None:
