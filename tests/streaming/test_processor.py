@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 from support.stream.declared import POWER
 
@@ -31,14 +32,14 @@ class Source:
 class Message:
     """A record that is no event, as confluent_kafka gives it."""
 
-    def __init__(self, offset: int, size: int = 10) -> None:
-        self._offset, self._size = offset, size
+    def __init__(self, offset: int, size: int = 10, value: bytes | None = None) -> None:
+        self._offset, self._value = offset, value or b"x" * size
 
     def offset(self) -> int:
         return self._offset
 
     def value(self) -> bytes:
-        return b"x" * self._size
+        return self._value
 
     def key(self) -> bytes:
         return b"k"
@@ -121,12 +122,35 @@ def test_a_partition_that_comes_back_is_as_it_was_given_away(tmp_path: Path) -> 
     assert one.assign(0, "log", lambda: (0, 12)) == 11
 
 
+def valid(offset: int, note: str) -> bytes:
+    at = f"2026-03-01T12:00:{offset % 60:02d}Z"
+    fields: dict[str, object] = {"device_name": "k", "city": "Oslo", "date_time": at, "note": note}
+    return orjson.dumps(fields | {measure.name: measure.low for measure in POWER.measures})
+
+
+@pytest.mark.parametrize("is_valid", [False, True])
 @pytest.mark.parametrize("size", [10, 60_000])
-def test_what_is_held_is_counted_in_bytes(tmp_path: Path, size: int) -> None:
+def test_what_is_held_is_counted_in_bytes(tmp_path: Path, size: int, is_valid: bool) -> None:
     one = processor(tmp_path)
     one.assign(0, "log", lambda: (0, 100))
-    one.on_records(0, [Message(offset, size) for offset in range(100)])
-    assert 100 * size < one.held_bytes < 100 * (size + 500)
+    values = [valid(n, "x" * size) if is_valid else b"x" * size for n in range(50)]
+    one.on_records(0, [Message(n, value=value) for n, value in enumerate(values)])
+    assert one.outcomes[REJECTED] == (0 if is_valid else 50)
+    assert 50 * size < one.held_bytes < 50 * (size + 500)
+
+
+def test_each_commit_names_the_one_that_it_stands_on(tmp_path: Path) -> None:
+    one = landed(tmp_path, 10)
+    for first, last in ((10, 14), (17, 20)):
+        one.on_records(0, [Message(offset) for offset in range(first, last)])
+        one.land()
+    other = processor(tmp_path)
+    assert other.assign(0, "log", lambda: (0, 30)) == 20
+    other.on_records(0, [Message(20)])
+    other.land()
+    footers = module.Footers(Landing(tmp_path, POWER).events)
+    ranges = [(d["after_offset"], d["last_offset"]) for _, d in footers.newest_first()]
+    assert ranges == [(19, 20), (13, 19), (9, 13), (-1, 9)]
 
 
 def test_of_a_topic_that_changed_only_what_is_known_to_be_of_it_lands(tmp_path: Path) -> None:
