@@ -226,7 +226,7 @@ class StreamApp:
             if self.waiting != waiting:
                 _log.warning("%s", waiting)
             self.waiting = waiting
-            self._watchdog.landed(time.monotonic())
+            self._watchdog.excuse(time.monotonic())
             return
         left_out = sum(self._by_topic[name].land_confirmed() for name in changed)
         names = " and ".join(changed)
@@ -259,7 +259,7 @@ class StreamApp:
             if self.waiting != str(error):
                 _log.error("waiting, nothing is lost: %s", error)
             self.waiting = str(error)
-            self._watchdog.landed(time.monotonic())
+            self._watchdog.excuse(time.monotonic())
             raise SinkBackpressureError(retry_after=_DISK_RETRY_SECONDS) from error
         now = time.monotonic()
         self.waiting = None

@@ -10,7 +10,7 @@ _log = logging.getLogger(__name__)
 
 STALLED = 70
 """Exit code of a process that the watchdog ended."""
-_LEAST_RATE = 10.0
+_LEAST_RATE = 2.0
 """Records a second; fewer, while more wait, is no reading but a loop that does something else."""
 
 
@@ -29,7 +29,15 @@ class Watchdog:
         self._read = 0
 
     def landed(self, now: float) -> None:
-        """Note a checkpoint, or that there cannot be one for a reason that was told.
+        """Note a checkpoint.
+
+        Args:
+            now: Monotonic seconds.
+        """
+        self._landed = now
+
+    def excuse(self, now: float) -> None:
+        """Note that nothing can happen at the moment, for a reason that was told.
 
         Args:
             now: Monotonic seconds.
@@ -59,17 +67,24 @@ class Watchdog:
     def __exit__(self, *_: object) -> None:
         self._end.set()
 
+    def stalled(self, now: float) -> str | None:
+        """What has not happened for too long; None if all goes on.
+
+        Args:
+            now: Monotonic seconds.
+        """
+        if now - self._landed >= self._patience:
+            return f"no checkpoint for {now - self._landed:.0f} s"
+        if now - self._reading >= self._patience:
+            return f"next to nothing read for {now - self._reading:.0f} s"
+        return None
+
     def _watch(self) -> None:
         while not self._end.wait(min(5.0, self._patience / 4)):
-            now = time.monotonic()
-            for since, what in (
-                (self._landed, "no checkpoint for %.0f s"),
-                (self._reading, "next to nothing read for %.0f s"),
-            ):
-                if now - since >= self._patience:
-                    _log.critical(
-                        what + " while records wait; ending, so that a restart goes on from what "
-                        "has landed. Next: `lake stream status`, then start it again.",
-                        now - since,
-                    )
-                    os._exit(STALLED)
+            if what := self.stalled(time.monotonic()):
+                _log.critical(
+                    "%s while records wait; ending, so that a restart goes on from what has "
+                    "landed. Next: `lake stream status`, then start it again.",
+                    what,
+                )
+                os._exit(STALLED)
