@@ -117,9 +117,10 @@ def test_a_partition_that_comes_back_is_as_it_was_given_away(tmp_path: Path) -> 
     one.on_records(0, [Message(10)])
     assert not one.pending, "it is another's"
     assert other.assign(0, "log", lambda: (0, 12)) == 10
-    other.on_records(0, [Message(10)])
+    other.on_records(0, [Message(10, value=valid(10, "new"))])
     other.land()
     assert one.assign(0, "log", lambda: (0, 12)) == 11
+    assert one.devices == 1, "what another has landed meanwhile is known"
 
 
 def valid(offset: int, note: str) -> bytes:
