@@ -10,6 +10,8 @@ from pathlib import Path
 
 import orjson
 import pytest
+from confluent_kafka import ConsumerGroupState
+from confluent_kafka.admin import AdminClient
 from support.stream.kit import (
     assert_exact,
     landed_dead,
@@ -206,6 +208,21 @@ def test_another_raw_layer_reads_the_topic_from_its_beginning(
     produce_readings(broker, [stream], 400, dirt=CLEAN, rate=40, seed=2)
     run_app(tmp_path, broker, [stream])
     assert_exact(tmp_path, broker, [stream], 800)
+
+
+def wait_for_both(broker: Broker, group: str) -> None:
+    """Wait until a group has two members that share the partitions."""
+    if broker.is_embedded:
+        # It does not say.
+        time.sleep(7)
+        return
+    admin = AdminClient(broker.client_config())
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        found = admin.describe_consumer_groups([group])[group].result(20)
+        if len(found.members) == 2 and found.state == ConsumerGroupState.STABLE:
+            return
+        time.sleep(0.3)
 
 
 def test_two_instances_share_the_partitions(broker: Broker, tmp_path: Path) -> None:
