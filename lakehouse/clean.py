@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Literal
 
@@ -101,7 +102,8 @@ def _remove(path: Path, held: frozenset[Path]) -> None:
 
 
 def _refuse_while_used(settings: Settings) -> None:
-    for lock in settings.state_dir.rglob("*.lock"):
+    folders = (settings.state_dir, settings.raw_locks_dir)
+    for lock in chain.from_iterable(folder.rglob("*.lock") for folder in folders):
         if holder := current_holder(lock):
             raise LockHeldError(f"in use by {holder}", "wait until it ends, then run this again")
 

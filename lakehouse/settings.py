@@ -50,6 +50,11 @@ class Settings:
         return self.data_dir / "raw"
 
     @property
+    def raw_locks_dir(self) -> Path:
+        """Locks of those who write the raw layer, beside it wherever it really lies."""
+        return self.raw_dir.resolve().with_name("raw.locks")
+
+    @property
     def state_dir(self) -> Path:
         """Locks and caches: everything in it can be deleted while nothing runs."""
         return self.data_dir / "state"
@@ -139,6 +144,16 @@ def load_settings(start: Path | None = None) -> Settings:
         keep_versions_gb=_positive(values, "LAKE_KEEP_VERSIONS_GB", DEFAULT_KEEP_VERSIONS_GB),
         memory_limit=values.get("LAKE_MEMORY_LIMIT") or DEFAULT_MEMORY_LIMIT,
     )
+
+
+def read_variable(settings: Settings, name: str) -> str | None:
+    """A variable whose name the project's files choose, from the environment or else ``.env``.
+
+    Args:
+        settings: The project.
+        name: The variable.
+    """
+    return os.environ.get(name) or dotenv_values(settings.root / ".env").get(name) or None
 
 
 def _positive(values: dict[str, str], name: str, default: int) -> int:

@@ -4,10 +4,12 @@ PostgreSQL refuses to run as root, so root needs another account for it. Here be
 account and opening the way to its folders; here does not belong starting anything.
 """
 
+import errno
 import os
 import pwd
 import shutil
 import stat
+import struct
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,24 +92,77 @@ def _add_system_user() -> None:
 def open_way(account: Account, cluster: Path, binaries: Path) -> None:
     """Let the account reach its data folder and PostgreSQL's programs.
 
-    Only folders on the way that nobody else may pass get the search bit, never the right to list
-    or read them.
+    It may then pass those folders on the way that it could not pass before, by their access lists:
+    no right to list or read them, and nothing for anybody else.
 
     Args:
         account: Who runs the server.
         cluster: The data folder.
         binaries: The folder of the programs.
+
+    Raises:
+        EmbeddedPostgresError: A folder's file system has no access lists.
     """
     if not account.is_other:
         return
-    for folder in {*cluster.parents, *binaries.parents, binaries}:
-        _add_mode(folder, stat.S_IXOTH)
+    for folder in sorted({*cluster.parents, *binaries.parents, binaries}):
+        let_pass(account, folder)
     readable = stat.S_IROTH | stat.S_IXOTH
     if (binaries / "postgres").stat().st_mode & readable != readable:
         # An installation under a umask of 077.
         for path in (binaries.parent, *binaries.parent.rglob("*")):
             executable = path.is_dir() or path.stat().st_mode & stat.S_IXUSR
             _add_mode(path, readable if executable else stat.S_IROTH)
+
+
+def let_pass(account: Account, folder: Path) -> None:
+    """Let one account pass a folder.
+
+    Raises:
+        EmbeddedPostgresError: The folder's file system has no access lists.
+    """
+    status = folder.stat()
+    is_open = status.st_mode & stat.S_IXOTH
+    if is_open or (status.st_uid == account.uid and status.st_mode & stat.S_IXUSR):
+        return
+    try:
+        entries = _access_list(folder, status.st_mode)
+        wanted = {**entries, (_ACL_USER, account.uid): _SEARCH}
+        wanted[_ACL_MASK, _NOBODY] = wanted.get((_ACL_MASK, _NOBODY), 0) | _SEARCH
+        if wanted != entries:
+            ordered = sorted(wanted.items())
+            packed = (struct.pack("<HHI", tag, bits, who) for (tag, who), bits in ordered)
+            os.setxattr(folder, _ACL_NAME, struct.pack("<I", _ACL_VERSION) + b"".join(packed))
+    except OSError as error:
+        raise EmbeddedPostgresError(
+            f"the account {SYSTEM_USER}, which runs PostgreSQL for root, may not pass {folder}: "
+            f"{error.strerror}",
+            f"run as a normal user, or let everybody pass it with `chmod o+x {folder}`",
+        ) from error
+
+
+# acl(5) in the kernel's form: a version, and then tag, permission and id of each entry, in order.
+_ACL_NAME, _ACL_VERSION = "system.posix_acl_access", 2
+_ACL_OWNER, _ACL_USER, _ACL_GROUP, _ACL_MASK, _ACL_OTHER = 0x01, 0x02, 0x04, 0x10, 0x20
+_NOBODY = 0xFFFFFFFF
+_SEARCH = 1
+
+
+def _access_list(folder: Path, mode: int) -> dict[tuple[int, int], int]:
+    """A folder's access list: tag and id to permission; what its mode means if it has none."""
+    try:
+        packed = os.getxattr(folder, _ACL_NAME)
+    except OSError as error:
+        if error.errno != errno.ENODATA:
+            raise
+        group = mode >> 3 & 7
+        return {
+            (_ACL_OWNER, _NOBODY): mode >> 6 & 7,
+            (_ACL_GROUP, _NOBODY): group,
+            (_ACL_MASK, _NOBODY): group,
+            (_ACL_OTHER, _NOBODY): mode & 7,
+        }
+    return {(tag, who): bits for tag, bits, who in struct.iter_unpack("<HHI", packed[4:])}
 
 
 def _add_mode(path: Path, bits: int) -> None:

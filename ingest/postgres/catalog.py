@@ -10,10 +10,14 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from ingest.postgres.connection import Connection, Row
+from ingest.postgres.identity import Relation
 from ingest.postgres.report import SourceError
 from ingest.postgres.types import ColumnType, column_type, identifier, literal
 from ingest.sources import TableSpec
 from lakehouse.raw import META_FIELDS, raw_schema
+
+ROW_ID = "_row_id"
+"""Identifies a row of a table without a key: a hash of all it says, and its number among equals."""
 
 TIMESTAMPTZ = "timestamp with time zone"
 TIMESTAMP = "timestamp without time zone"
@@ -48,28 +52,33 @@ class SourceTable:
     Attributes:
         spec: What is declared about it.
         columns: Its columns in their order.
-        key: The columns that identify a row.
-        cursor: The column that grows with every change.
+        key: The columns that identify a row; ``ROW_ID`` if nothing else does.
+        cursor: The column that grows with every change; None means that every run reads all rows.
         cursor_indexed: Whether an index begins with the cursor; without one every run scans.
         rows_estimate: The planner's idea of how many rows there are; None before the first ANALYZE.
+        blocks: How many blocks its file has, if it is one heap that can be read block by block.
         schema: The Arrow schema of its raw files.
-        identity: Changes when the table is dropped and made again, truncated or rewritten: its rows
-            may then be others although their cursors are old.
+        relations: Those that hold its rows, itself first.
+        has_key: Whether its rows have a key, and not only what they say.
+        is_key_unique: Whether an index makes its key unique, in one relation.
     """
 
     spec: TableSpec
     columns: tuple[Column, ...]
     key: tuple[Column, ...]
-    cursor: Column
+    cursor: Column | None
     cursor_indexed: bool
     rows_estimate: int | None
+    blocks: int | None
     schema: pa.Schema
-    identity: str
+    relations: tuple[Relation, ...]
+    has_key: bool
+    is_key_unique: bool
 
     @property
     def sql_name(self) -> str:
         """The table's quoted name."""
-        return f"{identifier(self.spec.schema)}.{identifier(self.spec.name)}"
+        return f"{identifier(self.spec.schema)}.{identifier(self.spec.relation)}"
 
     @property
     def key_names(self) -> tuple[str, ...]:
@@ -79,7 +88,14 @@ class SourceTable:
     @property
     def cursor_is_number(self) -> bool:
         """Whether the cursor is a number and not a time."""
-        return self.cursor.cast_type in _NUMBERS
+        return self.cursor is not None and self.cursor.cast_type in _NUMBERS
+
+    @property
+    def order(self) -> tuple[Column, ...]:
+        """The columns in whose order it is read in chunks: the cursor, then the key."""
+        if self.cursor is None:
+            return self.key
+        return (self.cursor, *(column for column in self.key if column != self.cursor))
 
     @property
     def source_types(self) -> dict[str, str]:
@@ -87,47 +103,109 @@ class SourceTable:
         return {column.name: column.pg_type for column in self.columns}
 
 
-def read_table(connection: Connection, spec: TableSpec) -> SourceTable:
+_ROW = Column(
+    name=ROW_ID, pg_type="text", cast_type="text", nullable=False, type=column_type("text")
+)
+
+
+def read_table(
+    connection: Connection, spec: TableSpec, relations: tuple[Relation, ...]
+) -> SourceTable:
     """Look a table up and check that it can be extracted as declared.
+
+    Args:
+        connection: In the snapshot.
+        spec: What is declared.
+        relations: Those that hold its rows, as they were just before the snapshot.
 
     Raises:
         SourceError: It is missing, may not be read, or has no usable key or cursor.
     """
-    relation = _relation(connection, spec)
+    relation = _relation(connection, spec, relations)
     columns = _columns(connection, spec, relation["oid"])
     by_name = {column.name: column for column in columns}
-    key_names = _key(connection, spec, relation, by_name)
+    key_names, is_unique = _key(connection, spec, relation, by_name)
+    cursor = _cursor(spec, by_name)
+    has_key = bool(key_names)
+    if not has_key:
+        if any(name.lower() == ROW_ID for name in by_name):
+            raise SourceError(
+                f"{spec.origin} has no key, and its column {ROW_ID} bears the name "
+                "that raw files use for one",
+                "rename it at the source, or add a primary key",
+            )
+        columns, key_names, cursor = (*columns, _ROW), (ROW_ID,), None
+        by_name[ROW_ID] = _ROW
     return SourceTable(
         spec=spec,
         columns=columns,
         key=tuple(by_name[name] for name in key_names),
-        cursor=_cursor(spec, by_name),
-        cursor_indexed=_is_indexed(connection, spec, relation["oid"]),
+        cursor=cursor,
+        cursor_indexed=cursor is None or _is_indexed(connection, cursor, relation["oid"]),
         rows_estimate=relation["estimate"] if relation["estimate"] > 0 else None,
+        blocks=relation["blocks"] if has_key and len(relations) == 1 else None,
         schema=raw_schema(pa.schema([(column.name, column.type.arrow) for column in columns])),
-        identity=relation["identity"],
+        relations=relations,
+        has_key=has_key,
+        is_key_unique=is_unique and (relation["kind"] != "r" or len(relations) == 1),
     )
 
 
-def _relation(connection: Connection, spec: TableSpec) -> Row:
+def refuse_repeated_keys(connection: Connection, table: SourceTable) -> None:
+    """Count the rows of a table that no index keeps from having a key twice.
+
+    Of two rows with one key only one would survive. Must run in the snapshot.
+
+    Raises:
+        SourceError: A key stands in more than one row.
+    """
+    if table.is_key_unique:
+        return
+    key = [f"src.{identifier(name)}" for name in table.key_names]
+    example = " || ', ' || ".join(
+        f"{literal(f'{name} = ')} || coalesce({column}::text, 'NULL')"
+        for name, column in zip(table.key_names, key, strict=True)
+    )
+    found = connection.row(
+        f"""
+        select count(*) as keys, min(example) as example from (
+            select {example} as example from {table.sql_name} as src
+            group by {", ".join(key)} having count(*) > 1
+        ) as repeated
+        """
+    )
+    if found["keys"]:
+        spec = table.spec
+        raise SourceError(
+            f"{found['keys']:,} keys ({', '.join(table.key_names)}) of {spec.origin} "
+            f"stand in more than one row, as {found['example']}",
+            "declare a primary_key in ingest/sources.yml that tells its rows apart",
+        )
+
+
+def _relation(connection: Connection, spec: TableSpec, relations: tuple[Relation, ...]) -> Row:
     found = connection.rows(
         f"""
         select c.oid::bigint as oid, c.relkind::text as kind,
-            (case when c.relkind = 'p' then -1 else c.reltuples end)::bigint as estimate,
+            (select sum(greatest(r.reltuples, 0)) from pg_class r
+                where r.oid in ({", ".join(relation.oid for relation in relations) or "0"})
+            )::bigint as estimate,
+            -- A range of blocks is read as such since version 14.
+            case when c.relkind in ('r', 'm') and current_setting('server_version_num')::int
+                    >= 140000 and (select amname from pg_am where oid = c.relam) = 'heap'
+                then pg_relation_size(c.oid) / current_setting('block_size')::int
+            end as blocks,
             has_schema_privilege(n.oid, 'USAGE') as usable,
-            current_user::text as role,
-            format('%s/%s/%s', (select oid from pg_database where datname = current_database()),
-                c.oid, coalesce(pg_relation_filenode(c.oid), 0)) as identity
+            current_user::text as role
         from pg_class c join pg_namespace n on n.oid = c.relnamespace
-        where n.nspname = {literal(spec.schema)} and c.relname = {literal(spec.name)}
+        where n.nspname = {literal(spec.schema)} and c.relname = {literal(spec.relation)}
             and c.relkind in ('r', 'p', 'v', 'm', 'f')
         """
     )
     if not found:
         raise SourceError(
-            f"the source database has no table {spec.schema}.{spec.name}",
-            "create it or correct ingest/sources.yml; without LAKE_SOURCE_DSN `lake seed` makes "
-            "the demo's tables",
+            f"the source database has no table {spec.origin}",
+            "create it or correct ingest/sources.yml; the demo's tables are made by `lake seed`",
         )
     if not found[0]["usable"]:
         role = found[0]["role"]
@@ -157,11 +235,7 @@ def _columns(connection: Connection, spec: TableSpec, oid: int) -> tuple[Column,
         """
     )
     _refuse_unreadable(spec, found)
-    if reserved := {f.name for f in META_FIELDS} & {row["name"] for row in found}:
-        raise SourceError(
-            f"{spec.schema}.{spec.name} has a column {min(reserved)}, a name that raw files use",
-            "rename it at the source, or extract a view that renames it",
-        )
+    _refuse_names(spec, [row["name"] for row in found])
     return tuple(
         Column(
             name=row["name"],
@@ -174,6 +248,24 @@ def _columns(connection: Connection, spec: TableSpec, oid: int) -> tuple[Column,
     )
 
 
+def _refuse_names(spec: TableSpec, columns: Sequence[str]) -> None:
+    """DuckDB does not tell names apart that differ only in case; no column may hide another."""
+    taken = {field.name: "" for field in META_FIELDS}
+    for name in columns:
+        other = taken.setdefault(name.lower(), name)
+        if other == name:
+            continue
+        what = (
+            f"columns {other} and {name}, which differ only in case"
+            if other
+            else f"a column {name}, a name that raw files use"
+        )
+        raise SourceError(
+            f"{spec.origin} has {what}",
+            "rename it at the source, or extract a view that renames it",
+        )
+
+
 def _refuse_unreadable(spec: TableSpec, columns: Sequence[Row]) -> None:
     hidden = [row["name"] for row in columns if not row["readable"]]
     if not hidden:
@@ -181,54 +273,58 @@ def _refuse_unreadable(spec: TableSpec, columns: Sequence[Row]) -> None:
     role = columns[0]["role"]
     what = "" if len(hidden) == len(columns) else f" column {', '.join(hidden)} of"
     raise SourceError(
-        f"role {role} may not read{what} {spec.schema}.{spec.name}",
-        f"run `grant select on {spec.schema}.{spec.name} to {role}` at the source",
+        f"role {role} may not read{what} {spec.origin}",
+        f"run `grant select on {spec.origin} to {role}` at the source",
     )
 
 
 def _key(
     connection: Connection, spec: TableSpec, relation: Row, columns: dict[str, Column]
-) -> tuple[str, ...]:
+) -> tuple[tuple[str, ...], bool]:
+    """The key, and whether an index makes it unique; no columns if nothing identifies a row."""
     unique = connection.rows(
         f"""
         select array_to_string(array(
             select a.attname::text from unnest(i.indkey::int2[]) with ordinality as k(attnum, place)
             join pg_attribute a on a.attrelid = i.indrelid and a.attnum = k.attnum
             where k.place <= i.indnkeyatts order by k.place), e'\\x1f') as columns,
-            i.indisprimary as is_primary
+            not exists(
+                select from unnest(i.indkey::int2[]) with ordinality as k(attnum, place)
+                join pg_attribute a on a.attrelid = i.indrelid and a.attnum = k.attnum
+                where k.place <= i.indnkeyatts and not a.attnotnull
+            ) as identifies
         from pg_index i
         where i.indrelid = {relation["oid"]} and i.indisunique and i.indisvalid
             and i.indpred is null and i.indexprs is null
-        order by i.indisprimary desc
+        order by i.indisprimary desc, i.indnkeyatts, i.indexrelid
         """
     )
     keys = [tuple(row["columns"].split("\x1f")) for row in unique]
     if not spec.primary_key:
-        if not unique or not unique[0]["is_primary"]:
-            raise SourceError(
-                f"{spec.schema}.{spec.name} has no primary key",
-                f"add one at the source, or declare `primary_key` of {spec.name} in sources.yml",
-            )
-        return keys[0]
+        pairs = zip(keys, unique, strict=True)
+        return next((key for key, row in pairs if row["identifies"]), ()), True
     if missing := [name for name in spec.primary_key if name not in columns]:
         raise _no_column(spec, "primary_key", missing[0], columns)
-    # A view or a foreign table has no indexes; there the declaration is all there is.
-    if relation["kind"] in ("r", "p") and set(spec.primary_key) not in map(set, keys):
+    is_unique = set(spec.primary_key) in map(set, keys)
+    # A view or a foreign table has no indexes: its rows are counted instead.
+    if relation["kind"] in ("r", "p") and not is_unique:
         declared = ", ".join(spec.primary_key)
         raise SourceError(
-            f"nothing makes ({declared}) unique in {spec.schema}.{spec.name}",
+            f"nothing makes ({declared}) unique in {spec.origin}",
             f"add a primary key or a unique index on ({declared}) at the source",
         )
-    return spec.primary_key
+    return spec.primary_key, is_unique
 
 
-def _cursor(spec: TableSpec, columns: dict[str, Column]) -> Column:
+def _cursor(spec: TableSpec, columns: dict[str, Column]) -> Column | None:
+    if spec.cursor is None:
+        return None
     if spec.cursor not in columns:
         raise _no_column(spec, "cursor", spec.cursor, columns)
     cursor = columns[spec.cursor]
     if cursor.cast_type not in (*_OF_TIME, *_NUMBERS):
         raise SourceError(
-            f"the cursor {spec.cursor} of {spec.schema}.{spec.name} is {cursor.pg_type}, which "
+            f"the cursor {spec.cursor} of {spec.origin} is {cursor.pg_type}, which "
             "does not grow with time",
             "choose a timestamp, date or number column as its cursor in ingest/sources.yml",
         )
@@ -245,13 +341,13 @@ def _cursor(spec: TableSpec, columns: dict[str, Column]) -> Column:
     return cursor
 
 
-def _is_indexed(connection: Connection, spec: TableSpec, oid: int) -> bool:
+def _is_indexed(connection: Connection, cursor: Column, oid: int) -> bool:
     found = connection.row(
         f"""
         select exists(
             select from pg_index i join pg_attribute a
                 on a.attrelid = i.indrelid and a.attnum = i.indkey[0]
-            where i.indrelid = {oid} and i.indisvalid and a.attname = {literal(spec.cursor)}
+            where i.indrelid = {oid} and i.indisvalid and a.attname = {literal(cursor.name)}
         ) as indexed
         """
     )
@@ -262,6 +358,6 @@ def _no_column(
     spec: TableSpec, declared_as: str, name: str, columns: dict[str, Column]
 ) -> SourceError:
     return SourceError(
-        f"{spec.schema}.{spec.name} has no column {name}, its declared {declared_as}",
+        f"{spec.origin} has no column {name}, its declared {declared_as}",
         f"correct ingest/sources.yml; it has {', '.join(columns)}",
     )

@@ -6,13 +6,16 @@ Here belongs the way of blocks of rows into one commit. Here does not belong whi
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from ingest.postgres.plan import Footer, Plan
 from ingest.postgres.read import DELETE, position_of, raw_table
 from ingest.postgres.state import FOLLOWS, TableState
+from ingest.postgres.types import postgres_text
 from lakehouse import __version__
 from lakehouse.raw import CommitInfo, CommitWriter, RawTable, new_batch_id
 
@@ -25,13 +28,15 @@ class Staged:
 
     Attributes:
         writer: Has the file open.
-        cursor_min: Cursor of the first row, exact text; None if the rows are not in its order.
-        cursor_max: Cursor of the last row.
+        cursor_min: The smallest cursor, exact text; None if that is not known.
+        cursor_max: The largest one.
+        nulls: Rows without a cursor, as far as these were counted.
     """
 
     writer: CommitWriter
     cursor_min: str | None
     cursor_max: str | None
+    nulls: int = 0
 
 
 @contextmanager
@@ -62,12 +67,57 @@ def staged(
         return
     batch_id = new_batch_id(state.newest)
     cursor_min = _cursor_at(plan, block, 0) if in_cursor_order else None
+    span = None if in_cursor_order else _Span(plan)
     with CommitWriter(raw, plan.table.schema, batch_id) as writer:
         while block is not None:
+            if span:
+                span.add(block)
             writer.write(_with_batch_id(block, batch_id, plan.table.schema))
             last, block = block, next(remaining, None)
-        cursor_max = _cursor_at(plan, last, last.num_rows - 1) if in_cursor_order else None
-        yield Staged(writer=writer, cursor_min=cursor_min, cursor_max=cursor_max)
+        if span:
+            yield Staged(
+                writer=writer, cursor_min=span.least, cursor_max=span.most, nulls=span.nulls
+            )
+        else:
+            cursor_max = _cursor_at(plan, last, last.num_rows - 1) if in_cursor_order else None
+            yield Staged(writer=writer, cursor_min=cursor_min, cursor_max=cursor_max)
+
+
+class _Span:
+    """The smallest and the largest cursor of rows that come in any order.
+
+    Args:
+        plan: The pass that the rows belong to.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        self._cursor = plan.table.cursor
+        self._ends: list[Any] = []
+        self._is_known = self._cursor is not None and self._cursor.type.arrow != pa.string()
+        self.nulls = 0
+
+    def add(self, rows: pa.Table) -> None:
+        """Look at a block of rows."""
+        if self._cursor is None:
+            return
+        cursors = rows.column(self._cursor.name)
+        self.nulls += cursors.null_count
+        if cursors.null_count and rows.column("_unrepresentable").null_count < rows.num_rows:
+            # Some of these may have a cursor that no Arrow type holds.
+            self._is_known = False
+        if self._is_known and cursors.null_count < rows.num_rows:
+            found = pc.min_max(cursors).as_py()
+            self._ends += [found["min"], found["max"]]
+
+    @property
+    def least(self) -> str | None:
+        """The smallest one's exact text; None if that is not known."""
+        return postgres_text(min(self._ends)) if self._is_known and self._ends else None
+
+    @property
+    def most(self) -> str | None:
+        """The largest one's."""
+        return postgres_text(max(self._ends)) if self._is_known and self._ends else None
 
 
 def commit(file: Staged, plan: Plan, state: TableState, footer: Footer) -> CommitInfo:
@@ -92,12 +142,26 @@ def commit(file: Staged, plan: Plan, state: TableState, footer: Footer) -> Commi
         resume_position=footer.resume_position,
         cursor_min=file.cursor_min,
         cursor_max=file.cursor_max,
-        details={
-            **footer.details,
-            FOLLOWS: state.digest,
-            "source_types": plan.table.source_types,
-        },
+        details={**footer.details, FOLLOWS: state.digest},
     )
+
+
+def finish(raw: RawTable, plan: Plan, state: TableState, footer: Footer) -> CommitInfo:
+    """Note that a load has ended whose last part had no row, by a commit without rows.
+
+    Args:
+        raw: Where it goes.
+        plan: The pass.
+        state: Where the table stands.
+        footer: What the commit of that part would have said.
+    """
+    with CommitWriter(raw, plan.table.schema, new_batch_id(state.newest)) as writer:
+        return commit(
+            Staged(writer=writer, cursor_min=None, cursor_max=None),
+            plan,
+            state,
+            replace(footer, kind="state"),
+        )
 
 
 def as_tombstones(plan: Plan, keys: pa.Table) -> pa.Table:
@@ -111,7 +175,7 @@ def as_tombstones(plan: Plan, keys: pa.Table) -> pa.Table:
     return raw_table(plan.table, columns, DELETE, plan.read_at)
 
 
-def _cursor_at(plan: Plan, rows: pa.Table, index: int) -> str:
+def _cursor_at(plan: Plan, rows: pa.Table, index: int) -> str | None:
     return position_of(plan.table, rows, index).cursor
 
 

@@ -7,6 +7,7 @@ The driver's low-level interface is used because its DB-API costs a second impor
 stream ends. All statements of a run go over this one connection, so that they share one snapshot.
 """
 
+import re
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from types import TracebackType
@@ -41,6 +42,8 @@ _SESSION = {
     "standard_conforming_strings": "on",
     "row_security": "off",
     "statement_timeout": "0",
+    # Somebody who changes the table is waited for, but not for ever: behind us others would wait.
+    "lock_timeout": "30s",
     "idle_in_transaction_session_timeout": "0",
 }
 
@@ -52,6 +55,9 @@ _NETWORK = {
     "keepalives_count": "3",
 }
 
+_LOCK_WAIT = "30 s"
+_LOCK_NOT_AVAILABLE = "55P03"
+_LOCK_TIMEOUT = "due to lock timeout"
 _IN_FAILED_TRANSACTION = "25P02"
 _TEMPORARY = {
     "57P01",  # terminated by an administrator
@@ -83,18 +89,23 @@ class Connection:
         self._connection: adbc.AdbcConnection | None = None
 
     def __enter__(self) -> Self:
+        if refused := self._open():
+            # Raised out here, so that no chain of causes carries what libpq said to a log.
+            self.close()
+            raise refused
+        return self
+
+    def _open(self) -> UnreachableError | None:
         try:
             self._database = adbc_driver_postgresql.connect(with_network_defaults(self._dsn))
             self._connection = adbc.AdbcConnection(self._database)
             settings = (f"set_config('{n}', '{value}', false)" for n, value in _SESSION.items())
             self.execute(f"select {', '.join(settings)}")
         except adbc.Error as error:
-            self.close()
-            raise self._refused(error) from error
+            return self._refused(error)
         except SourceError as error:
-            self.close()
-            raise UnreachableError(error.cause, error.next_step) from error
-        return self
+            return UnreachableError(error.cause, error.next_step)
+        return None
 
     def __exit__(
         self,
@@ -167,17 +178,33 @@ class Connection:
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
+        refused: SourceError | None = None
         try:
             yield
         except (adbc.Error, pa.ArrowException, OSError) as error:
-            message = masked(server_message(error), self._dsn)
-            if self._is_lost(error):
-                raise ConnectionLostError(
-                    f"the connection to PostgreSQL broke: {message}", "run the same command again"
-                ) from error
-            raise SourceError(
-                f"PostgreSQL refused: {message}", "correct that at the source, then run this again"
-            ) from error
+            refused = self._translation(error)
+        if refused:
+            raise refused from None
+
+    def _translation(self, error: BaseException) -> SourceError:
+        message = masked(server_message(error), self._secrets())
+        if self._is_lost(error):
+            return ConnectionLostError(
+                f"the connection to PostgreSQL broke: {message}", "run the same command again"
+            )
+        if getattr(error, "sqlstate", None) == _LOCK_NOT_AVAILABLE or _LOCK_TIMEOUT in message:
+            return SourceError(
+                f"the table is locked by somebody else for more than {_LOCK_WAIT}",
+                "run this again when the change at the source has ended",
+            )
+        return SourceError(
+            f"PostgreSQL refused: {message}", "correct that at the source, then run this again"
+        )
+
+    def _secrets(self) -> list[str]:
+        """The passwords in the connection string."""
+        found = _parsed(self._dsn) or {}
+        return [str(found[name]) for name in ("password", "sslpassword") if found.get(name)]
 
     def _is_lost(self, error: BaseException) -> bool:
         if getattr(error, "sqlstate", None) in _TEMPORARY or _RECOVERY_CONFLICT in str(error):
@@ -194,26 +221,34 @@ class Connection:
         return False
 
     def _refused(self, error: adbc.Error) -> UnreachableError:
-        if _is_malformed(str(error)):
-            # libpq quotes the piece it stumbles over, and that piece may be the password.
+        parsed = _parsed(self._dsn)
+        if (
+            parsed is None
+            or any(sign in str(parsed.get("host", "")) for sign in "@:?#")
+            or ("@" in str(parsed.get("port", "")))
+        ):
+            # What libpq stumbles over, or takes for a host's name, may be a part of the password.
             return UnreachableError(
-                "LAKE_SOURCE_DSN is not a PostgreSQL connection string",
+                "the source's address is not a PostgreSQL connection string",
                 "write it like postgresql://user:password@host:5432/database, special characters "
                 "in percent encoding",
             )
-        message = masked(server_message(error), self._dsn).split(" Is the server running")[0]
+        message = masked(server_message(error), self._secrets())
         return UnreachableError(
-            f"the source database does not answer: {message}",
-            "check that it runs and that LAKE_SOURCE_DSN is right",
+            f"the source database does not answer: {message.split(' Is the server running')[0]}",
+            "check that it runs, and its address: `lake source list` says which variable holds it",
         )
 
 
-def _is_malformed(message: str) -> bool:
-    """Whether libpq could not even read the connection string."""
-    if any(sign in message for sign in ("connection to server", "host name", "FATAL:")):
-        return False
-    signs = ("connection info string", "percent-encod", "connection option", "URI", "invalid")
-    return any(sign in message for sign in signs)
+def _parsed(dsn: str) -> dict[str, Any] | None:
+    """A connection string as libpq reads it; None if it cannot. Only asked when something fails."""
+    import psycopg
+    from psycopg.conninfo import conninfo_to_dict
+
+    try:
+        return dict(conninfo_to_dict(dsn))
+    except psycopg.Error:
+        return None
 
 
 def with_network_defaults(dsn: str) -> str:
@@ -222,7 +257,11 @@ def with_network_defaults(dsn: str) -> str:
     Args:
         dsn: URI or keyword form.
     """
-    missing = {name: value for name, value in _NETWORK.items() if name not in dsn}
+    missing = {
+        name: value
+        for name, value in _NETWORK.items()
+        if not re.search(rf"(?:^|[\s?&]){name}\s*=", dsn)
+    }
     if "://" not in dsn:
         return " ".join([dsn, *(f"{name}={value}" for name, value in missing.items())])
     query = "&".join(f"{name}={value}" for name, value in missing.items())

@@ -10,13 +10,17 @@ import logging
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from ingest.postgres.connection import Connection
+from ingest.postgres.identity import read_log_position
+from ingest.postgres.reconcile import ROWS_A_RANGE
 from ingest.postgres.report import (
     ConnectionLostError,
     ExtractionError,
     ExtractReport,
+    RewrittenMeanwhileError,
     SourceError,
     UnreachableError,
 )
@@ -42,6 +46,10 @@ def extract_tables(
     chunk_rows: int = DEFAULT_CHUNK_ROWS,
     allow_deletes: bool = False,
     full: bool = False,
+    reconcile: bool = False,
+    repair: bool = False,
+    rows_a_range: int = ROWS_A_RANGE,
+    only: str | None = None,
 ) -> list[ExtractReport]:
     """Land what changed in the source since the last run.
 
@@ -52,6 +60,10 @@ def extract_tables(
         chunk_rows: Most rows in one commit of a read that has more.
         allow_deletes: Tombstone whatever is gone from the source, however much it is.
         full: Read everything and land what differs from raw.
+        reconcile: Compare counts and checksums of key ranges when all is landed.
+        repair: Read the ranges again that differ.
+        rows_a_range: About how many rows are one range.
+        only: SQL condition; then the rows for which it holds are read again and nothing else.
 
     Returns:
         One report a table, in their order.
@@ -61,7 +73,15 @@ def extract_tables(
         ExtractionError: At least one table was not finished; carries all reports.
         LakeError: Nothing could be extracted at all.
     """
-    options = Options(chunk_rows=chunk_rows, allow_deletes=allow_deletes, full=full)
+    options = Options(
+        chunk_rows=chunk_rows,
+        allow_deletes=allow_deletes,
+        full=full,
+        reconcile=reconcile,
+        repair=repair,
+        rows_a_range=rows_a_range,
+        only=only,
+    )
     reports = [ExtractReport(source=spec.source, table=spec.name) for spec in tables]
     waiting = list(zip(tables, reports, strict=True))
     errors: list[LakeError] = []
@@ -75,6 +95,12 @@ def extract_tables(
                     was_connected = True
                     if failed := _one_snapshot(settings, connection, options, waiting):
                         errors.append(failed)
+            except RewrittenMeanwhileError as error:
+                failures += 1
+                if failures >= _ATTEMPTS:
+                    _, report = waiting.pop(0)
+                    report.error, failures = str(error), 0
+                    errors.append(error)
             except (ConnectionLostError, UnreachableError) as error:
                 if not was_connected:
                     raise
@@ -89,8 +115,11 @@ def extract_tables(
 
 
 def lock_path(settings: Settings, spec: TableSpec) -> Path:
-    """The lock that whoever appends to a table's raw commits holds."""
-    return settings.state_dir / "locks" / f"extract.{spec.label}.lock"
+    """The lock that whoever appends to a table's raw commits holds.
+
+    It lies beside the raw layer, which two checkouts may share, and not in one checkout's state.
+    """
+    return settings.raw_locks_dir / f"extract.{spec.label}.lock"
 
 
 def _one_snapshot(
@@ -105,15 +134,16 @@ def _one_snapshot(
         Why a table failed. That may have ended the transaction, so the tables after it stay on the
         list for another snapshot.
     """
-    server = read_server_bound(connection)
+    server = read_server_bound(connection, [spec for spec, _ in waiting])
     connection.begin_snapshot()
+    server = replace(server, mark=read_log_position(connection, server.mark))
     failed: LakeError | None = None
     while waiting and failed is None:
         spec, report = waiting[0]
         started = time.monotonic()
         try:
             extract_table(settings, connection, server, spec, options, report)
-        except ConnectionLostError:
+        except (ConnectionLostError, RewrittenMeanwhileError):
             raise  # the table stays on the list
         except LakeError as error:
             failed, report.error = error, str(error)

@@ -7,6 +7,8 @@ the source or writing commits. DuckDB is imported on first use: an idle run need
 """
 
 import hashlib
+import os
+import resource
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,7 +23,7 @@ from ingest.postgres.catalog import SourceTable
 from ingest.postgres.plan import Plan
 from ingest.postgres.read import UPSERT, Part
 from ingest.postgres.state import Checkpoint, reaches
-from ingest.postgres.types import identifier, literal, names
+from ingest.postgres.types import duckdb_type, identifier, literal, widens
 from lakehouse.errors import LakeError
 from lakehouse.raw import CommitInfo, RawTable
 from lakehouse.raw.verify import verify_commit
@@ -32,8 +34,35 @@ if TYPE_CHECKING:
 MOST_BLOCKS = 16
 """A run that reads more than so many blocks is not idle; its blocks are not remembered."""
 
-_ENGINE: dict[str, Any] = {"threads": 2, "memory_limit": "512MB", "preserve_insertion_order": False}
-_PLACE = "_place"
+_ENGINE: dict[str, Any] = {"threads": 2, "preserve_insertion_order": False}
+_MEMORY_SHARE = 0.4
+_LEAST_MEMORY, _MOST_MEMORY = 128 << 20, 2 << 30
+
+# Inside the engine columns are called by number: a name of the source could be one of ours, or be
+# equal to another one but for case, which DuckDB does not tell apart.
+
+
+def numbered(columns: Iterable[object]) -> list[str]:
+    """What so many columns of a source are called inside the engine."""
+    return [f"c{number}" for number, _ in enumerate(columns)]
+
+
+class OutOfMemoryError(LakeError):
+    """What is landed is too large to be compared in the memory that there is."""
+
+
+def _memory_limit() -> int:
+    """What the engine may use, in bytes: a share of what this process has."""
+    available = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    for file in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
+        try:
+            available = min(available, int(Path(file).read_text()))
+        except (OSError, ValueError):
+            continue
+    soft, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if soft != resource.RLIM_INFINITY:
+        available = min(available, soft)
+    return max(_LEAST_MEMORY, min(_MOST_MEMORY, int(available * _MEMORY_SHARE)))
 
 
 class History:
@@ -80,38 +109,52 @@ class History:
                 self._infos[path] = self.raw.read(path)
         return self._infos
 
-    def schemas(self) -> dict[str, pa.Schema]:
-        """The different schemas that commits have, by their hash, the newest commit's last."""
-        newest: dict[str, Path] = {}
-        for path, info in self.infos().items():
-            newest.pop(info.schema_hash, None)
-            newest[info.schema_hash] = path
-        for hash_ in newest.keys() - self._schemas.keys():
-            self._schemas[hash_] = pq.read_schema(newest[hash_])
-        return {hash_: self._schemas[hash_] for hash_ in newest}
+    def schema_of(self, info: CommitInfo, path: Path) -> pa.Schema:
+        """The columns of a commit; equal ones are read once."""
+        if info.schema_hash not in self._schemas:
+            self._schemas[info.schema_hash] = pq.read_schema(path)
+        return self._schemas[info.schema_hash]
 
     def scan(self, files: Sequence[Path], columns: Sequence[str]) -> str:
-        """SQL that reads columns of commits; a column that a commit does not have yet is NULL.
+        """SQL that reads columns of commits, named by ``numbered``, beside three of our own.
 
-        Commits are grouped by their schema, so that nothing is left to guessing by name or type.
+        ``op``, ``batch`` and ``retyped``: whether a value could not be read in the type that its
+        column has now. A column that a commit does not have is NULL. Commits are grouped by their
+        schema, so that nothing is left to guessing by name or type.
+
+        Args:
+            files: Commits.
+            columns: Names of columns.
         """
-        infos, schemas = self.infos(), self.schemas()
+        infos = self.infos()
         groups: dict[str, list[Path]] = {}
         for path in files:
             groups.setdefault(infos[path].schema_hash, []).append(path)
         parts = []
-        for hash_, paths in groups.items():
-            present = set(schemas[hash_].names)
-            chosen = ", ".join(
-                identifier(name) if name in present else f"null as {identifier(name)}"
-                for name in columns
-            )
+        for paths in groups.values():
+            schema = self.schema_of(infos[paths[0]], paths[0])
+            chosen, retyped = [], False
+            for name, number in zip(columns, numbered(columns), strict=True):
+                value, is_retyped = self._value(schema, name)
+                chosen.append(f"{value} as {number}")
+                retyped = retyped or is_retyped
             listed = ", ".join(literal(str(path)) for path in paths)
             parts.append(
-                f"select {chosen}, _op, _batch_id "
+                f"select {', '.join(chosen)}, _op as op, _batch_id as batch, {retyped} as retyped "
                 f"from read_parquet([{listed}], hive_partitioning = false)"
             )
-        return " union all by name ".join(parts)
+        return " union all ".join(parts)
+
+    def _value(self, schema: pa.Schema, name: str) -> tuple[str, bool]:
+        """SQL of a column of a commit in the type that it has now, and whether it had another."""
+        if name not in schema.names:
+            return "null", False
+        was, now = schema.field(name).type, self.table.schema.field(name).type
+        if was == now or widens(was, now):
+            return identifier(name), False
+        if name in self.table.key_names:
+            return f"try_cast({identifier(name)} as {duckdb_type(now)})", True
+        return "null", True
 
     @contextmanager
     def asked(self, files: Iterable[Path]) -> Iterator["duckdb.DuckDBPyConnection"]:
@@ -119,9 +162,21 @@ class History:
         import duckdb
 
         if self._engine is None:
-            self._engine = duckdb.connect(config={**_ENGINE, "temp_directory": str(self._scratch)})
+            self._engine = duckdb.connect(
+                config={
+                    **_ENGINE,
+                    "memory_limit": f"{_memory_limit() >> 20}MiB",
+                    "temp_directory": str(self._scratch),
+                }
+            )
         try:
             yield self._engine
+        except duckdb.OutOfMemoryException as error:
+            raise OutOfMemoryError(
+                f"what is landed of {self.table.spec.label} cannot be compared: "
+                f"{str(error).splitlines()[0]}",
+                "free memory, then run the same command again",
+            ) from error
         except duckdb.Error as error:
             for path in files:
                 verify_commit(self.raw, path)
@@ -174,13 +229,21 @@ def without_landed(
     Yields:
         The others, in their order; no block is empty.
     """
+    if part.blocks is not None:
+        # Blocks are read by a first load, whose other parts leave these rows out.
+        yield from blocks
+        return
     files: list[Path] | None = None
     for block in blocks:
         if history.known.recognizes(block):
             continue
         if files is None:
             files = _files_of(plan, part, history)
-        fresh = _keep_new(block, files, history)
+        try:
+            fresh = _keep_new(block, files, history)
+        except OutOfMemoryError:
+            # Values of hundreds of megabytes: landing them twice is harmless.
+            fresh = block
         if fresh.num_rows:
             yield fresh
 
@@ -192,12 +255,14 @@ def _files_of(plan: Plan, part: Part, history: History) -> list[Path]:
     """
     if not plan.landed:
         return []
+    in_cursor_order = part.in_order and plan.table.cursor is not None
     infos = {path: i for path, i in history.infos().items() if i.batch_id in plan.landed}
     for place, info in enumerate(infos.values()):
         if part.without_cursor:
             can = bool(info.details.get("null_cursors", 1))
         else:
-            can = part.start is None or reaches(info.cursor_max, part.start)
+            start = part.start if in_cursor_order else None
+            can = start is None or reaches(info.cursor_max, start)
         if can:
             return list(infos)[place:]
     return []
@@ -207,28 +272,28 @@ def _keep_new(rows: pa.Table, files: Sequence[Path], history: History) -> pa.Tab
     """The rows whose latest version in these commits is another one."""
     if not files:
         return rows
-    values = [column.name for column in history.table.columns] + ["_unrepresentable"]
-    same = " and ".join(
-        f"incoming.{identifier(name)} is not distinct from latest.{identifier(name)}"
-        for name in values
-    )
-    key = names(history.table.key_names)
-    incoming = rows.append_column(_PLACE, pa.array(np.arange(rows.num_rows)))
+    values = [*(column.name for column in history.table.columns), "_unrepresentable"]
+    numbers = numbered(values)
+    same = " and ".join(f"incoming.{c} is not distinct from latest.{c}" for c in numbers)
+    key = ", ".join(numbers[values.index(name)] for name in history.table.key_names)
+    incoming = rows.select(values).rename_columns(numbers)
+    incoming = incoming.append_column("place", pa.array(np.arange(rows.num_rows)))
     with history.asked(files) as engine:
         engine.register("incoming", incoming)
         places: Any = engine.sql(
             f"""
             with known as (
-                select {names(values)}, _op, _batch_id from incoming where false
-                union all by name {history.scan(files, values)}
+                select {", ".join(numbers)}, '' as op, '' as batch, false as retyped
+                from incoming where false
+                union all {history.scan(files, values)}
             ),
             latest as (
                 select * from known semi join incoming using ({key})
-                qualify row_number() over (partition by {key} order by _batch_id desc) = 1
+                qualify row_number() over (partition by {key} order by batch desc) = 1
             )
-            select {_PLACE} from incoming
-            anti join latest on latest._op = {literal(UPSERT)} and {same}
-            order by {_PLACE}
+            select place from incoming
+            anti join latest on latest.op = {literal(UPSERT)} and not latest.retyped and {same}
+            order by place
             """
         ).to_arrow_table()
         engine.unregister("incoming")

@@ -4,25 +4,24 @@ Everything here is decided from what is known already: the table as it is, where
 bounds of the snapshot. Here does not belong asking the database or raw, or writing anything.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-import pyarrow as pa
-
 from ingest.postgres.catalog import SourceTable
+from ingest.postgres.identity import Change, SourceMark
 from ingest.postgres.read import Chunk, Part
 from ingest.postgres.report import SourceError
-from ingest.postgres.state import (
-    LOAD_WATERMARK,
-    SOURCE_IDENTITY,
-    Checkpoint,
-    Position,
-    TableState,
-)
+from ingest.postgres.state import LOAD_WATERMARK, SOURCE, SOURCE_TYPES, Position, TableState
+from ingest.postgres.types import column_type, widens
 from ingest.postgres.watermark import ReadBounds, ServerBound
-from lakehouse.raw import META_FIELDS
+
+BLOCK = "ctid"
+"""Key in a resume position: the block at which a load goes on. No column can be called so."""
+
+_ROWS_A_BLOCK = 100
+_FEWEST_BLOCKS = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +35,8 @@ class Plan:
         is_full: Whether all rows are read, whatever is landed.
         landed: The commits in which a row may be already: those before this pass.
         read_at: When the rows were seen (UTC): the clock of the snapshot.
+        mark: What is read.
+        chunk_rows: Most rows in one commit of a read that has more.
     """
 
     table: SourceTable
@@ -44,6 +45,8 @@ class Plan:
     is_full: bool
     landed: frozenset[str]
     read_at: datetime
+    mark: SourceMark
+    chunk_rows: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,10 +70,11 @@ def make_plan(
     table: SourceTable,
     state: TableState,
     bounds: ReadBounds,
-    read_at: datetime,
+    server: ServerBound,
     chunk_rows: int,
     *,
     full: bool,
+    anew: frozenset[str] = frozenset(),
 ) -> Plan:
     """Decide what is read.
 
@@ -78,9 +82,10 @@ def make_plan(
         table: The table as it is now.
         state: Where it stands.
         bounds: What holds for the snapshot.
-        read_at: The snapshot's clock.
+        server: What the server said before the snapshot.
         chunk_rows: Most rows in one commit of a read that has more.
         full: Read everything.
+        anew: OIDs of the partitions that are read whatever the cursor.
 
     Raises:
         SourceError: Rows have no cursor, which is declared to be an error.
@@ -88,25 +93,78 @@ def make_plan(
     spec = table.spec
     if bounds.nulls and spec.null_cursor == "raise":
         raise SourceError(
-            f"{bounds.nulls:,} rows of {spec.schema}.{spec.name} have no {spec.cursor}",
+            f"{bounds.nulls:,} rows of {spec.origin} have no {spec.cursor}",
             "set it at the source, or choose `null_cursor: include` in ingest/sources.yml",
         )
-    start: str | Position | None = None if full else bounds.lower
-    if not full and bounds.after_position and (at := state.resume_position):
-        start = Position(at[table.cursor.name], tuple(at[name] for name in table.key_names))
-    parts = [Part(start=start, limit=chunk_rows)]
-    if bounds.nulls and spec.null_cursor == "include":
-        parts.append(Part(without_cursor=True))
+    parts = _parts(table, state, bounds, chunk_rows, full=full, anew=anew)
     # Readers order versions by this time: it must not go back when the server's clock does.
-    earliest = state.last.extracted_at if state.last else read_at
+    earliest = state.last.extracted_at if state.last else server.read_at
     return Plan(
         table=table,
         bounds=bounds,
         parts=tuple(parts),
-        is_full=full,
+        is_full=full or (table.cursor is None and state.is_loaded),
         landed=frozenset(state.batch_ids),
-        read_at=max(read_at, earliest),
+        read_at=max(server.read_at, earliest),
+        mark=mark_of(table, server),
+        chunk_rows=chunk_rows,
     )
+
+
+def _parts(
+    table: SourceTable,
+    state: TableState,
+    bounds: ReadBounds,
+    chunk_rows: int,
+    *,
+    full: bool,
+    anew: frozenset[str],
+) -> list[Part]:
+    """What is read, in this order."""
+    spec = table.spec
+    start: str | Position | None = None if full else bounds.lower
+    at = state.resume_position if not full else None
+    without_cursor = (
+        [Part(without_cursor=True)] if bounds.nulls and spec.null_cursor == "include" else []
+    )
+    blocks = _blocks_a_chunk(table, chunk_rows)
+    if at and BLOCK in at:
+        # What has moved to the blocks already read has a cursor that the new bound includes.
+        moved = [Part(start=start, limit=chunk_rows)] if table.cursor else []
+        rest = _in_blocks(table, int(at[BLOCK]), blocks or 1, bounds.lower)
+        return [*moved, *without_cursor, *rest]
+    if blocks and not state.is_loaded and not at:
+        return _in_blocks(table, 0, blocks, None)
+    if at and bounds.after_position:
+        cursor = at[table.cursor.name] if table.cursor else None
+        start = Position(cursor, tuple(at[name] for name in table.key_names))
+    # Partitions first, so that no commit says that all is read before they are.
+    partitions = [Part(only=f"src.tableoid in ({', '.join(sorted(anew))})")] if anew else []
+    return [*partitions, Part(start=start, limit=chunk_rows), *without_cursor]
+
+
+def _blocks_a_chunk(table: SourceTable, chunk_rows: int) -> int | None:
+    """How many blocks of a table hold about so many rows.
+
+    None if it cannot be read so, or so few that a chunk would not have about so many rows.
+    """
+    if not table.blocks:
+        return None
+    rows = (table.rows_estimate or table.blocks * _ROWS_A_BLOCK) / table.blocks
+    blocks = int(chunk_rows / max(rows, 1.0))
+    return blocks if blocks >= _FEWEST_BLOCKS else None
+
+
+def _in_blocks(table: SourceTable, first: int, step: int, below: str | None) -> list[Part]:
+    """The parts that read a table from a block to its end."""
+    starts = [*range(first, max(first + 1, table.blocks or 0), step)]
+    ends = [*starts[1:], None]
+    return [Part(blocks=pair, below=below) for pair in zip(starts, ends, strict=True)]
+
+
+def mark_of(table: SourceTable, server: ServerBound) -> SourceMark:
+    """What is read of a table in this snapshot."""
+    return replace(server.mark, relations={r.oid: r.file for r in table.relations})
 
 
 def plan_everything(plan: Plan, state: TableState) -> Plan:
@@ -116,11 +174,27 @@ def plan_everything(plan: Plan, state: TableState) -> Plan:
         plan: The pass before.
         state: Where the table stands after it.
     """
-    parts = tuple(replace(part, start=None) for part in plan.parts)
+    parts = tuple(
+        replace(part, start=None) for part in plan.parts if part.only is None and not part.blocks
+    ) or (Part(limit=plan.chunk_rows),)
     return replace(plan, parts=parts, is_full=True, landed=frozenset(state.batch_ids))
 
 
-def rows_footer(plan: Plan, state: TableState, part: Part, chunk: Chunk, rows: int) -> Footer:
+def plan_rows(plan: Plan, state: TableState, conditions: Iterable[str]) -> Plan:
+    """Another pass of the same run, over some rows.
+
+    Args:
+        plan: The pass before.
+        state: Where the table stands after it.
+        conditions: SQL; each holds for some of them.
+    """
+    parts = tuple(Part(only=condition) for condition in conditions)
+    return replace(plan, parts=parts, is_full=False, landed=frozenset(state.batch_ids))
+
+
+def rows_footer(
+    plan: Plan, state: TableState, part: Part, chunk: Chunk, rows: int, nulls_landed: int
+) -> Footer:
     """What the commit of a chunk says.
 
     Args:
@@ -129,29 +203,60 @@ def rows_footer(plan: Plan, state: TableState, part: Part, chunk: Chunk, rows: i
         part: What was read.
         chunk: Its chunk, read to the end.
         rows: How many rows of it are new.
+        nulls_landed: How many of these have no cursor, as far as that was counted.
     """
-    nulls = rows if part.without_cursor else 0
+    nulls = nulls_landed if part.blocks else 0 if part.in_order else rows
     details = {**_details(plan), "null_cursors": nulls, "rows_read": chunk.rows_read}
+    kept = {
+        LOAD_WATERMARK: state.load_watermark,
+        SOURCE: state.source.to_dict() if state.source else None,
+        SOURCE_TYPES: state.source_types,
+    }
+    if part.only is not None:
+        # Some rows beside the watermark say nothing about the others: all stays as it was.
+        return Footer(
+            kind="incremental",
+            watermark=state.watermark,
+            resume_position=state.resume_position,
+            details={**details, **kept},
+        )
+    if part.blocks is not None and part is not plan.parts[-1]:
+        load_watermark = state.load_watermark if state.resume_position else plan.bounds.watermark
+        return Footer(
+            kind="chunk",
+            watermark=state.watermark,
+            resume_position={BLOCK: str(part.blocks[1])},
+            details={**details, LOAD_WATERMARK: load_watermark},
+        )
+    if state.resume_position and BLOCK in state.resume_position and part is not plan.parts[-1]:
+        # Beside the blocks that are still to be read.
+        return Footer(
+            kind="incremental",
+            watermark=state.watermark,
+            resume_position=state.resume_position,
+            details={**details, **kept},
+        )
     if chunk.end is None:
-        is_first = state.watermark is None and not part.without_cursor
+        is_first = not state.is_loaded and not part.without_cursor
         kind = "snapshot" if is_first else "incremental"
         return Footer(
             kind=kind, watermark=plan.bounds.watermark, resume_position=None, details=details
         )
-    if plan.is_full and state.watermark is not None:
-        # A full read beside the watermark proves nothing before its end: all stays as it was.
-        kept = {LOAD_WATERMARK: state.load_watermark, SOURCE_IDENTITY: state.source_identity}
+    if plan.is_full and state.is_loaded:
+        # A full read beside the watermark proves nothing before its end.
         return Footer(
             kind="chunk",
             watermark=state.watermark,
             resume_position=state.resume_position,
             details={**details, **kept},
         )
-    key = dict(zip(plan.table.key_names, chunk.end.key, strict=True))
+    at = dict(zip(plan.table.key_names, chunk.end.key, strict=True))
+    if plan.table.cursor and chunk.end.cursor is not None:
+        at[plan.table.cursor.name] = chunk.end.cursor
     return Footer(
         kind="chunk",
         watermark=state.watermark,
-        resume_position={plan.table.cursor.name: chunk.end.cursor, **key},
+        resume_position=at,
         details={**details, LOAD_WATERMARK: plan.bounds.watermark},
     )
 
@@ -166,19 +271,40 @@ def tombstones_footer(plan: Plan) -> Footer:
     )
 
 
-def is_remade(table: SourceTable, state: TableState, checkpoint: Checkpoint | None) -> bool:
-    """Whether the table was made again since the last run: old cursors prove nothing then."""
-    before = checkpoint.source_identity if checkpoint else state.source_identity
-    return before not in (None, table.identity)
+def read_anew(table: SourceTable, change: Change) -> tuple[bool, frozenset[str]]:
+    """What has to be read whatever its cursor, because what was read before proves nothing.
+
+    Returns:
+        Whether that is everything; else the OIDs of the partitions.
+    """
+    touched = change.added | change.rewritten
+    holding = frozenset(r.oid for r in table.relations if r.kind != "p")
+    if change.broken or (touched and holding <= touched):
+        return True, frozenset()
+    return False, touched & holding
 
 
-def warnings(plan: Plan, state: TableState, server: ServerBound, *, remade: bool) -> Iterator[str]:
+def warnings(
+    plan: Plan, state: TableState, server: ServerBound, change: Change, anew: frozenset[str]
+) -> Iterator[str]:
     """Sentences about the table and its pass that a person should read."""
     spec, bounds = plan.table.spec, plan.bounds
-    if remade:
+    if change.broken:
+        yield f"{change.broken}: all of it is read again"
+    elif change.rewritten and not anew:
         yield (
             "the table was dropped, truncated or rewritten at the source since the last run: "
             "all of it is read again"
+        )
+    elif anew:
+        yield (
+            f"{len(anew)} partitions were added, truncated or rewritten at the source since the "
+            "last run: all their rows are read"
+        )
+    if change.is_clock_back:
+        yield (
+            f"the server's clock went back by {change.clock_back:,.0f} s: rows are read again from "
+            "so far below the watermark, which follows the clock"
         )
     if bounds.nulls:
         done = "left out" if spec.null_cursor == "exclude" else "landed"
@@ -188,6 +314,8 @@ def warnings(plan: Plan, state: TableState, server: ServerBound, *, remade: bool
             f"{bounds.future:,} rows have a {spec.cursor} in the future, up to "
             f"{bounds.future_example}: landed, and the watermark stays below them"
         )
+    if not plan.table.has_key and spec.cursor:
+        yield f"nothing identifies a row: every run reads all rows, and {spec.cursor} is not used"
     if not plan.table.cursor_indexed:
         yield f"no index begins with {spec.cursor}: every run reads the whole table"
     if state.is_broken:
@@ -196,61 +324,74 @@ def warnings(plan: Plan, state: TableState, server: ServerBound, *, remade: bool
         yield f"the watermark is held back by {server.held_by}"
 
 
-def drift(table: SourceTable, state: TableState, landed: Sequence[pa.Schema]) -> list[str]:
-    """What becomes of a table whose columns changed since it was landed.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drift:
+    """How the columns differ from those that are landed with all their history.
 
-    A new column is landed from now on, a dropped one no longer, and both are said. A column whose
-    type changed stops the table: one Arrow type for a column, for ever.
+    Attributes:
+        sentences: One for each change.
+        needs_history: Whether old rows have to be read again: for a column's values in them, or in
+            its new type.
+    """
+
+    sentences: tuple[str, ...] = ()
+    needs_history: bool = False
+
+
+def drift(table: SourceTable, before: Mapping[str, str] | None) -> Drift:
+    """What becomes of a table whose columns have changed.
 
     Args:
         table: As it is now.
-        state: Where it stands.
-        landed: The schemas of its commits, the newest commit's last.
-
-    Returns:
-        A sentence for each change since the newest commit.
+        before: The types of the columns that are landed; None before the first commit.
 
     Raises:
-        SourceError: A column has another type than it once was landed with.
+        SourceError: ``schema_drift`` is ``freeze``, and something has changed.
     """
-    for schema in landed:
-        _refuse_retyped(table, schema, state)
-    before, now = set(landed[-1].names), table.schema.names
-    return [
-        *(
-            f"new column {name}: landed from now on; `lake extract {table.spec.name} --full` lands "
-            "its values in older rows too"
-            for name in now
-            if name not in before
-        ),
-        *(
-            f"column {name} is gone from {table.spec.label}: not landed any more"
-            for name in before.difference(now)
-        ),
-    ]
-
-
-def _refuse_retyped(table: SourceTable, landed: pa.Schema, state: TableState) -> None:
-    meta = {field.name for field in META_FIELDS}
-    before = (state.last.details.get("source_types") or {}) if state.last else {}
-    for column in table.columns:
-        place = landed.get_field_index(column.name)
-        if column.name in meta or place < 0 or landed.field(place).type == column.type.arrow:
-            continue
-        was, now = before.get(column.name, column.pg_type), column.pg_type
-        if was == now:
-            was, now = str(landed.field(place).type), str(column.type.arrow)
+    now = table.source_types
+    if before is None or before == now:
+        return Drift()
+    added = [name for name in now if name not in before]
+    gone = [name for name in before if name not in now]
+    retyped = [name for name in now if before.get(name, now[name]) != now[name]]
+    spec = table.spec
+    if spec.schema_drift == "freeze":
+        changes = [
+            *(f"{name} is new" for name in added),
+            *(f"{name} is gone" for name in gone),
+            *(f"{name} was {before[name]} and is now {now[name]}" for name in retyped),
+        ]
         raise SourceError(
-            f"column {column.name} of {table.spec.schema}.{table.spec.name} was {was} and is now "
-            f"{now}; a landed column keeps its type, so nothing was read",
-            f"change the type back, or move data/raw/{table.spec.source}/{table.spec.name} away "
-            f"and run `lake extract {table.spec.name}` to land the table anew",
+            f"the columns of {spec.origin} have changed ({', '.join(changes)}) and "
+            "`schema_drift: freeze` is declared, so nothing was read",
+            f"change them back, or declare `schema_drift: evolve` for {spec.name} in "
+            "ingest/sources.yml",
         )
+    remade = [name for name in retyped if not _holds(before[name], now[name])]
+    return Drift(
+        sentences=(
+            *(f"new column {name}: landed, in older rows too" for name in added),
+            *(f"column {name} is gone from {spec.label}: not landed any more" for name in gone),
+            *(
+                f"column {name} was {before[name]} and is now {now[name]}: "
+                + ("all rows are landed again" if name in remade else "older rows stay as they are")
+                for name in retyped
+            ),
+        ),
+        needs_history=bool(added or remade),
+    )
+
+
+def _holds(was: str, now: str) -> bool:
+    """Whether values landed as one PostgreSQL type are the same values in another one."""
+    before, after = column_type(was).arrow, column_type(now).arrow
+    return before == after or widens(before, after)
 
 
 def _details(plan: Plan) -> dict[str, Any]:
     return {
         "guarantee": plan.bounds.guarantee,
         "lookback": str(plan.table.spec.lookback),
-        SOURCE_IDENTITY: plan.table.identity,
+        SOURCE: plan.mark.to_dict(),
+        SOURCE_TYPES: plan.table.source_types,
     }

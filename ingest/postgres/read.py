@@ -13,14 +13,13 @@ from datetime import datetime
 
 import pyarrow as pa
 
-from ingest.postgres.catalog import Column, SourceTable
+from ingest.postgres.catalog import ROW_ID, Column, SourceTable
 from ingest.postgres.connection import Connection
 from ingest.postgres.report import SourceError
 from ingest.postgres.state import Position
 from ingest.postgres.types import (
     UTC_TIMESTAMP,
     identifier,
-    names,
     postgres_text,
     typed,
     unrepresentable_sql,
@@ -30,6 +29,7 @@ UPSERT, DELETE = "upsert", "delete"
 
 _BLOCK_ROWS = 122_880  # DuckDB's row group, which raw files use too
 _BLOCK_BYTES = 64 << 20
+_KEYS_IN_CONDITION = 1_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,11 +41,23 @@ class Part:
             from the beginning.
         limit: Most rows in one chunk; None means that all rows are one.
         without_cursor: The rows whose cursor is NULL; they have no order and no start.
+        only: SQL condition of the rows; they are read without an order.
+        blocks: The blocks of the file that are read, from the first to before the last; None as the
+            last means to the end. The rows come as they lie there.
+        below: Of these only those with a cursor below this one.
     """
 
     start: str | Position | None = None
     limit: int | None = None
     without_cursor: bool = False
+    only: str | None = None
+    blocks: tuple[int, int | None] | None = None
+    below: str | None = None
+
+    @property
+    def in_order(self) -> bool:
+        """Whether its rows come in the order of their cursor."""
+        return not self.without_cursor and self.only is None and self.blocks is None
 
 
 class Chunk:
@@ -84,7 +96,7 @@ class Chunk:
             yield pa.concat_tables(waiting)
 
     def _within_limit(self) -> Iterator[pa.Table]:
-        limit, last = self._part.limit, None
+        limit, last = (self._part.limit if self._table.has_key else None), None
         for rows in self._rows:
             is_beyond = limit is not None and self.rows_read + rows.num_rows > limit
             kept = rows.slice(0, limit - self.rows_read) if limit and is_beyond else rows
@@ -125,23 +137,50 @@ def _one_ahead(reader: ThreadPoolExecutor, items: Iterator[pa.Table]) -> Iterato
 
 def rows_query(table: SourceTable, part: Part) -> str:
     """The statement that reads a part of a table, and one row more than its limit."""
-    if part.without_cursor:
-        return f"{_select(table)} where {identifier(table.cursor.name)} is null"
-    ordered = (table.cursor, *(column for column in table.key if column != table.cursor))
-    order = names(column.name for column in ordered)
+    cursor = table.cursor
+    if part.only is not None:
+        return f"{_select(table)} where {part.only}"
+    if part.blocks is not None:
+        return f"{_select(table)} where {_blocks_condition(table, part)}"
+    if part.without_cursor and cursor:
+        return f"{_select(table)} where {column_sql(cursor)} is null"
+    # Qualified: a bare name in ORDER BY would be that of the output, whose text sorts otherwise.
+    order = ", ".join(map(column_sql, table.order))
     if isinstance(part.start, Position):
-        pairs = zip(table.key, part.start.key, strict=True)
-        texts = (part.start.cursor, *(text for column, text in pairs if column != table.cursor))
-        values = (typed(t, c.cast_type) for t, c in zip(texts, ordered, strict=True))
+        texts = dict(zip(table.key_names, part.start.key, strict=True))
+        if cursor and part.start.cursor is not None:
+            texts[cursor.name] = part.start.cursor
+        values = (typed(texts[c.name], c.cast_type) for c in table.order)
         condition = f"({order}) > ({', '.join(values)})"
-    elif part.start is not None:
-        condition = (
-            f"{identifier(table.cursor.name)} >= {typed(part.start, table.cursor.cast_type)}"
-        )
+    elif cursor and part.start is not None:
+        condition = f"{column_sql(cursor)} >= {typed(part.start, cursor.cast_type)}"
     else:
-        condition = f"{identifier(table.cursor.name)} is not null"
-    limit = "" if part.limit is None else f" limit {part.limit + 1}"
-    return f"{_select(table)} where {condition} order by {order}{limit}"
+        condition = f"{column_sql(cursor)} is not null" if cursor else "true"
+    if not table.has_key:
+        return f"{_select(table)} where {condition}"
+    if part.limit is None:
+        return f"{_select(table)} where {condition} order by {order}"
+    # Limited first and written out then: PostgreSQL would carry columns through the limit twice,
+    # and a table may have more than half of those that it allows.
+    limited = (
+        f"(select src.* from {from_sql(table)} where {condition} order by {order} "
+        f"limit {part.limit + 1}) as src"
+    )
+    return f"{_select(table, limited)} order by {order}"
+
+
+def _blocks_condition(table: SourceTable, part: Part) -> str:
+    first, beyond = part.blocks or (0, None)
+    conditions = [f"src.ctid >= '({first},0)'::tid"]
+    if beyond is not None:
+        conditions.append(f"src.ctid < '({beyond},0)'::tid")
+    if table.cursor and part.below is not None:
+        conditions.append(
+            f"{column_sql(table.cursor)} < {typed(part.below, table.cursor.cast_type)}"
+        )
+    elif table.cursor and table.cursor.nullable and table.spec.null_cursor == "exclude":
+        conditions.append(f"{column_sql(table.cursor)} is not null")
+    return " and ".join(conditions)
 
 
 def as_raw(
@@ -151,7 +190,7 @@ def as_raw(
     for batch in batches:
         columns = converted(table.columns, batch)
         _refuse_null_keys(table, columns)
-        unrepresentable = batch.column(len(table.columns)) if _unfit(table) else None
+        unrepresentable = batch.column(len(table.columns)) if unfit_columns(table) else None
         yield raw_table(table, columns, UPSERT, read_at, unrepresentable)
 
 
@@ -180,9 +219,45 @@ def converted(columns: Iterable[Column], batch: pa.RecordBatch) -> list[pa.Array
     return [column.type.convert(batch.column(i)) for i, column in enumerate(columns)]
 
 
+def column_sql(column: Column) -> str:
+    """SQL of a column of the table that ``from_sql`` names."""
+    return f"src.{identifier(column.name)}"
+
+
+def key_conditions(table: SourceTable, keys: pa.Table) -> Iterator[str]:
+    """SQL conditions that together hold for the rows with these keys.
+
+    Args:
+        table: Whose keys they are.
+        keys: In raw's types, the columns named as the key's.
+    """
+    columns = ", ".join(map(column_sql, table.key))
+    for start in range(0, keys.num_rows, _KEYS_IN_CONDITION):
+        some = keys.slice(start, _KEYS_IN_CONDITION)
+        texts = (map(postgres_text, some.column(c.name).to_pylist()) for c in table.key)
+        values = ", ".join(
+            f"({', '.join(typed(t, c.cast_type) for t, c in zip(row, table.key, strict=True))})"
+            for row in zip(*texts, strict=True)
+        )
+        yield f"({columns}) in ({values})"
+
+
+def from_sql(table: SourceTable) -> str:
+    """SQL of the table, under the name by which ``column_sql`` qualifies."""
+    if table.has_key:
+        return f"{table.sql_name} as src"
+    row_id = "said.hash || '-' || row_number() over (partition by said.hash)"
+    return f"""(
+        select src.*, {row_id} as {identifier(ROW_ID)}
+        from {table.sql_name} as src cross join lateral (
+            select left(encode(sha256(convert_to(row(src.*)::text, 'UTF8')), 'hex'), 32) as hash
+        ) as said
+    ) as src"""
+
+
 def expression(column: Column) -> str:
     """SQL of a column as it is read."""
-    return column.type.select.format(c=identifier(column.name))
+    return column.type.select.format(c=column_sql(column))
 
 
 def position_of(table: SourceTable, rows: pa.Table, index: int) -> Position:
@@ -190,31 +265,36 @@ def position_of(table: SourceTable, rows: pa.Table, index: int) -> Position:
 
     Args:
         table: Whose rows they are.
-        rows: Rows made by ``as_raw``, each with a cursor.
+        rows: Rows made by ``as_raw``, each with a cursor if the table has one.
         index: Which of them.
     """
     return Position(
-        _text_at(table.cursor, rows, index),
+        _text_at(table.cursor, rows, index) if table.cursor else None,
         tuple(_text_at(column, rows, index) for column in table.key),
     )
 
 
-def _select(table: SourceTable) -> str:
+def _select(table: SourceTable, rows: str | None = None) -> str:
     expressions = [expression(column) for column in table.columns]
-    if unfit := _unfit(table):
+    if unfit := unfit_columns(table):
         expressions.append(unrepresentable_sql(unfit))
-    return f"select {', '.join(expressions)} from {table.sql_name}"
+    return f"select {', '.join(expressions)} from {rows or from_sql(table)}"
 
 
-def _unfit(table: SourceTable) -> list[tuple[str, str]]:
-    return [(column.name, column.type.unfit) for column in table.columns if column.type.unfit]
+def unfit_columns(table: SourceTable) -> list[tuple[str, str, str]]:
+    """The columns that can have values which no Arrow type holds, for ``unrepresentable_sql``."""
+    return [
+        (column.name, column_sql(column), column.type.unfit)
+        for column in table.columns
+        if column.type.unfit
+    ]
 
 
 def _refuse_null_keys(table: SourceTable, columns: list[pa.Array]) -> None:
     for column, array in zip(table.columns, columns, strict=True):
         if column in table.key and array.null_count:
             raise SourceError(
-                f"{table.spec.schema}.{table.spec.name} has a row whose key {column.name} is NULL, "
+                f"{table.spec.origin} has a row whose key {column.name} is NULL, "
                 "infinite, NaN or outside the years 1 to 9999",
                 "correct the row at the source, or choose another primary_key in sources.yml",
             )

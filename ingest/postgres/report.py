@@ -7,17 +7,17 @@ about a failure (``extract`` tries again) or how it is shown (``ingest.cli``).
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
-from urllib.parse import unquote
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from lakehouse.errors import LakeError
 from lakehouse.raw import CommitInfo
 
-_SECRETS = (
-    re.compile(r"://[^:/@\s]*:([^@\s]*)@"),
-    re.compile(r"(?:^|[\s?&])password\s*=\s*('(?:[^'\\]|\\.)*'|[^\s&]+)"),
-)
+if TYPE_CHECKING:
+    from ingest.postgres.reconcile import RangeDifference
+
 _MASK = "***"
+_SHORTEST_SECRET = 4
 
 
 class SourceError(LakeError):
@@ -30,6 +30,10 @@ class UnreachableError(SourceError):
 
 class ConnectionLostError(SourceError):
     """The connection broke, so that everything after the last commit is to be read again."""
+
+
+class RewrittenMeanwhileError(SourceError):
+    """The table was truncated or rewritten since the snapshot was taken: another one is needed."""
 
 
 class DeletesRefusedError(SourceError):
@@ -52,7 +56,10 @@ class ExtractReport:
         future_cursors: Rows whose cursor lies in the future.
         watermark_before: Exact cursor text below which the table was complete; None at first.
         watermark_after: The same after this run; unchanged when nothing was new.
+        keys_compared_at: When the source's keys were last compared with raw's (UTC): deletes before
+            that are landed. None if nobody has looked.
         guarantee: ``exact``, or the lookback in force and why it is needed; None if unknown.
+        ranges: Key ranges in which source and raw differ, or did until this run; when asked for.
         seconds: Wall time spent on the table.
         warnings: Sentences a person should read.
         error: Why the table was not finished; None when it was.
@@ -69,7 +76,9 @@ class ExtractReport:
     future_cursors: int = 0
     watermark_before: str | None = None
     watermark_after: str | None = None
+    keys_compared_at: str | None = None
     guarantee: str | None = None
+    ranges: "tuple[RangeDifference, ...]" = ()
     seconds: float = 0.0
     warnings: tuple[str, ...] = ()
     error: str | None = None
@@ -112,17 +121,19 @@ class ExtractionError(LakeError):
         super().__init__(f"{first.cause}{also}", first.next_step)
 
 
-def masked(text: str, dsn: str) -> str:
-    """Remove a connection string's password from a text.
+def masked(text: str, secrets: Iterable[str]) -> str:
+    """Remove passwords from a text.
+
+    Servers and libpq do not repeat a password; this is for the day that one of them does. One of a
+    few letters is part of many words, and masking it there would tell it.
 
     Args:
         text: What is about to be shown.
-        dsn: The connection string whose secrets may be in it.
+        secrets: The passwords that may be in it.
     """
-    for pattern in _SECRETS:
-        for secret in pattern.findall(dsn):
-            bare = secret.strip("'")
-            for form in sorted({secret, bare, unquote(bare)} - {""}, key=len, reverse=True):
+    for secret in sorted(secrets, key=len, reverse=True):
+        for form in (secret, quote(secret, safe="")):
+            if len(secret) >= _SHORTEST_SECRET:
                 text = text.replace(form, _MASK)
     return text
 

@@ -18,18 +18,19 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-
+from ingest.postgres.identity import SourceMark
 from ingest.sources import TableSpec
 from lakehouse.files import write_text_atomically
-from lakehouse.raw import CommitInfo, RawTable, schema_hash
+from lakehouse.raw import CommitInfo, RawTable
 
 FOLLOWS = "follows"
 """Key in a footer's details: ``TableState.digest`` of the commits before it."""
 LOAD_WATERMARK = "load_watermark"
 """Key in a footer's details: the watermark that the end of an unfinished load will set."""
-SOURCE_IDENTITY = "source_identity"
-"""Key in a footer's details: ``SourceTable.identity`` at the time of the snapshot."""
+SOURCE_TYPES = "source_types"
+"""Key in a footer's details: ``SourceTable.source_types`` that all landed rows have."""
+SOURCE = "source"
+"""Key in a footer's details: the ``SourceMark`` of the snapshot."""
 
 _ISO = re.compile(r"\d{4}-\d{2}-\d{2}( \d{2}:\d{2}:\d{2}(\.\d+)?(\+00)?)?")
 _NUMBER = re.compile(r"-?\d+(\.\d+)?")
@@ -40,11 +41,11 @@ class Position:
     """A place in a table ordered by cursor and key, in exact texts.
 
     Attributes:
-        cursor: Cursor of the last row landed.
+        cursor: Cursor of the last row landed; None for a table without one.
         key: Its key, in the order of the key's columns.
     """
 
-    cursor: str
+    cursor: str | None
     key: tuple[str, ...]
 
 
@@ -71,14 +72,26 @@ class TableState:
         return self.last.resume_position if self.last else None
 
     @property
+    def is_loaded(self) -> bool:
+        """Whether the first load has ended."""
+        return self.last is not None and (
+            self.watermark is not None or self.resume_position is None
+        )
+
+    @property
+    def source_types(self) -> dict[str, str] | None:
+        """PostgreSQL's types of the columns that are landed with all their history, by name."""
+        return self.last.details.get(SOURCE_TYPES) if self.last else None
+
+    @property
     def load_watermark(self) -> str | None:
         """Watermark of the unfinished load's snapshot: what was invisible then lies above it."""
         return self.last.details.get(LOAD_WATERMARK) if self.last else None
 
     @property
-    def source_identity(self) -> str | None:
-        """``SourceTable.identity`` of the table that was read."""
-        return self.last.details.get(SOURCE_IDENTITY) if self.last else None
+    def source(self) -> SourceMark | None:
+        """What was read when the last commit was made."""
+        return SourceMark.from_dict(self.last.details.get(SOURCE)) if self.last else None
 
     @property
     def newest(self) -> str | None:
@@ -95,12 +108,6 @@ class TableState:
         """Identifies all commits in the folder: 16 hexadecimal digits of a SHA-256 of their ids."""
         return _prefix_digests(self.batch_ids)[-1]
 
-    def may_differ_from(self, schema: pa.Schema) -> bool:
-        """Whether some commit may have other columns, as far as the last footer tells."""
-        if self.last is None or self.is_broken:
-            return bool(self.batch_ids)
-        return self.last.schema_hash != schema_hash(schema)
-
     def after(self, commit: CommitInfo) -> "TableState":
         """The state once another commit is there."""
         return TableState((*self.batch_ids, commit.batch_id), commit)
@@ -114,7 +121,7 @@ def reaches(cursor: str | None, start: str | Position) -> bool:
     (infinity, BC, NaN, NULL) counts as above: looking into a commit in vain is harmless.
     """
     lower = start.cursor if isinstance(start, Position) else start
-    if cursor is None:
+    if cursor is None or lower is None:
         return True
     if _ISO.fullmatch(cursor) and _ISO.fullmatch(lower):
         return cursor >= lower
@@ -158,7 +165,13 @@ class Checkpoint:
         resume_position: As in ``TableState``.
         commits: How many there are.
         live_rows: Keys whose latest version is no tombstone; None if nobody counted.
-        source_identity: The table that was last read to the end; see ``SourceTable.identity``.
+        key_mark: ``deletes.key_mark`` of the source's keys when they were found equal to raw's;
+            None if nobody looked since raw changed.
+        without_cursor: Rows whose latest version has no cursor; None if nobody counted.
+        source: The ``SourceMark`` of what was last read to the end.
+        source_types: The columns it had, and their types.
+        keys_compared_at: When keys were last compared (UTC), for a table where that is not done at
+            every run.
         landed_blocks: Fingerprints of the blocks of rows that the run before found landed.
     """
 
@@ -167,7 +180,11 @@ class Checkpoint:
     resume_position: dict[str, str] | None
     commits: int
     live_rows: int | None
-    source_identity: str
+    key_mark: str | None
+    without_cursor: int | None
+    source: dict[str, Any]
+    source_types: dict[str, str]
+    keys_compared_at: str | None
     landed_blocks: tuple[str, ...] = ()
 
 

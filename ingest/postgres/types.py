@@ -54,7 +54,7 @@ class ColumnType:
 
     Attributes:
         arrow: The type in raw files.
-        select: SQL expression of what is read, with ``{c}`` for the quoted column.
+        select: SQL expression of what is read, with ``{c}`` for the column.
         unfit: SQL condition of a value that ``arrow`` cannot hold; None if every value fits.
         convert: Turns what the driver delivers into ``arrow``.
     """
@@ -104,16 +104,49 @@ def column_type(pg_type: str) -> ColumnType:
     return _delivered_as(pa.string(), "{c}::text")
 
 
-def unrepresentable_sql(columns: Sequence[tuple[str, str]]) -> str:
+_INTEGERS = (pa.int16(), pa.int32(), pa.int64())
+_DUCKDB = {
+    pa.int16(): "smallint",
+    pa.int32(): "integer",
+    pa.int64(): "bigint",
+    pa.bool_(): "boolean",
+    pa.float32(): "float",
+    pa.float64(): "double",
+    pa.binary(): "blob",
+    pa.date32(): "date",
+    pa.timestamp("us"): "timestamp",
+    UTC_TIMESTAMP: "timestamptz",
+}
+
+
+def widens(was: pa.DataType, now: pa.DataType) -> bool:
+    """Whether every value of one raw type is the same value in another one."""
+    if was in _INTEGERS and now in _INTEGERS:
+        return _INTEGERS.index(was) <= _INTEGERS.index(now)
+    if pa.types.is_decimal(was) and pa.types.is_decimal(now):
+        whole = now.precision - now.scale >= was.precision - was.scale
+        return bool(whole and now.scale >= was.scale)
+    return (was, now) == (pa.float32(), pa.float64())
+
+
+def duckdb_type(arrow: pa.DataType) -> str:
+    """DuckDB's name of a raw column's type."""
+    if pa.types.is_decimal(arrow):
+        return f"decimal({arrow.precision},{arrow.scale})"
+    return _DUCKDB.get(arrow, "varchar")
+
+
+def unrepresentable_sql(columns: Sequence[tuple[str, str, str]]) -> str:
     """SQL for a JSON object of the values that no Arrow type can hold, NULL if there are none.
 
     Args:
-        columns: For each column that can have such values its name and its ``ColumnType.unfit``.
+        columns: For each column that can have such values its name, its SQL and its
+            ``ColumnType.unfit``.
     """
-    conditions = [unfit.format(c=identifier(name)) for name, unfit in columns]
+    conditions = [unfit.format(c=column) for _, column, unfit in columns]
     pairs = [
-        f"{literal(name)}, case when {condition} then {identifier(name)}::text end"
-        for (name, _), condition in zip(columns, conditions, strict=True)
+        f"{literal(name)}, case when {condition} then {column}::text end"
+        for (name, column, _), condition in zip(columns, conditions, strict=True)
     ]
     objects = " || ".join(
         f"jsonb_build_object({', '.join(pairs[i : i + _JSON_PAIRS])})"

@@ -29,7 +29,8 @@ class CommitInfo:
 
     Attributes:
         batch_id: Sorts in commit order within one table and writer.
-        kind: ``snapshot``, ``chunk``, ``incremental``, ``tombstones`` or ``stream``.
+        kind: ``snapshot``, ``chunk``, ``incremental``, ``tombstones`` or ``stream``; ``state`` for
+            one without rows, by which a person moved the watermark.
         watermark_before: Exact cursor text up to which the table was complete before; or None.
         watermark_after: The same after this commit.
         resume_position: Where a chunked load goes on: exact texts of cursor and key; else None.

@@ -82,7 +82,7 @@ def test_nothing_is_removed_while_somebody_builds(lake, filled: Root, scope: str
 
 
 def test_raw_is_not_removed_under_an_extraction(lake, filled: Root) -> None:
-    lock = filled.settings.state_dir / "locks" / "extract.shop.customers.lock"
+    lock = filled.settings.raw_locks_dir / "extract.shop.customers.lock"
     with file_lock(lock, purpose="lake extract shop.customers"):
         code, _, err = lake("clean", "all", "--yes")
     assert code == 1

@@ -1,5 +1,6 @@
 """The embedded PostgreSQL: private, shared, and on its feet again after every kind of death."""
 
+import errno
 import os
 import pwd
 import signal
@@ -16,6 +17,7 @@ import psycopg
 import pytest
 from support.private_root import private_root
 
+from demo.postgres.account import Account, let_pass
 from demo.postgres.embedded import (
     SUPERUSER,
     EmbeddedPostgres,
@@ -358,6 +360,40 @@ def test_works_for_a_normal_user(server_root: Path) -> None:
         assert ask(server.dsn(), "select 1") == 1
         assert pid_file(settings).stat().st_uid == nobody.pw_uid
     assert as_nobody(use) == 0
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root needs another account")
+def test_a_private_folder_on_the_way_stays_private(server_root: Path) -> None:
+    private = server_root / "private"
+    private.mkdir(mode=0o700)
+    settings = Settings(root=private / "project")
+    for _ in range(2):
+        with EmbeddedPostgres(settings) as server:
+            assert ask(server.dsn(), "select 1") == 1
+    assert private.stat().st_mode & 0o007 == 0
+
+    def enter() -> None:
+        with pytest.raises(PermissionError):
+            (private / "project").stat()
+
+    server_root.chmod(server_root.stat().st_mode | 0o001)
+    assert as_nobody(enter) == 0
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root needs another account")
+def test_a_folder_that_cannot_be_opened_to_one_account_is_named(
+    server_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*args: object) -> None:
+        raise OSError(errno.ENOTSUP, "Operation not supported")
+
+    private = server_root / "private"
+    private.mkdir(mode=0o700)
+    monkeypatch.setattr(os, "setxattr", refuse)
+    with pytest.raises(EmbeddedPostgresError, match="Operation not supported") as raised:
+        let_pass(Account(pwd.getpwnam("nobody").pw_uid, 0), private)
+    assert f"chmod o+x {private}" in raised.value.next_step
+    assert private.stat().st_mode & 0o777 == 0o700
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may become somebody else")

@@ -11,7 +11,9 @@ import pytest
 from support.extraction import EVENTS, Source, spec
 
 from ingest.postgres import ExtractionError
+from ingest.postgres.extract import lock_path
 from lakehouse.errors import LakeError
+from lakehouse.locks import file_lock
 
 
 @pytest.fixture
@@ -210,6 +212,29 @@ def test_a_row_whose_cursor_becomes_null_again_is_landed(source: Source) -> None
     assert source.current("updated_at") == [(None,)]
 
 
+@pytest.mark.parametrize("deletes", ["reconcile", "ignore"])
+def test_a_cursor_filled_with_an_old_time_lands_the_row_again(source: Source, deletes: str) -> None:
+    source.specs = [spec(deletes=deletes)]
+    source.execute("insert into shop.events select g, 'x', null from generate_series(1, 5) g")
+    source.extract()
+    # The count of rows without a cursor stays as it was.
+    source.execute(
+        "update shop.events set updated_at = '2020-01-01', label = 'filled' where id = 2",
+        "insert into shop.events values (6, 'x', null)",
+    )
+    assert source.extract().upserts == 2
+    assert source.current("label", key="id")[1] == ("filled",)
+    assert source.extract().rows == 0
+    source.execute("update shop.events set updated_at = 'infinity', label = 'odd' where id = 3")
+    assert source.extract().upserts == 1
+    for path in source.settings.state_dir.glob("checkpoints/*"):
+        path.unlink()
+    assert source.extract().rows == 0
+    assert source.current("id, label") == source.query(
+        "select id, label from shop.events order by id"
+    )
+
+
 def test_rows_without_a_cursor_can_be_an_error(source: Source) -> None:
     source.specs = [spec(null_cursor="raise")]
     source.execute("insert into shop.events values (1, 'x', null), (2, 'x', now())")
@@ -385,9 +410,6 @@ def test_all_tables_of_a_run_share_one_snapshot(
 
 
 def test_a_second_extractor_is_refused_and_says_who_runs(source: Source) -> None:
-    from ingest.postgres.extract import lock_path
-    from lakehouse.locks import file_lock
-
     path = lock_path(source.settings, source.specs[0])
     with (
         file_lock(path, purpose="lake extract shop.events"),
@@ -395,6 +417,19 @@ def test_a_second_extractor_is_refused_and_says_who_runs(source: Source) -> None
     ):
         source.extract()
     source.extract()
+
+
+def test_two_checkouts_on_one_raw_layer_exclude_each_other(source: Source, tmp_path: Path) -> None:
+    source.settings.raw_dir.mkdir(parents=True)
+    other = tmp_path / "other"
+    (other / "data").mkdir(parents=True)
+    (other / "data" / "raw").symlink_to(source.settings.raw_dir)
+    beside = Source(source.dsn, other, source.specs)
+    with (
+        file_lock(lock_path(beside.settings, beside.specs[0]), purpose="another checkout"),
+        pytest.raises(LakeError, match="already running: another checkout"),
+    ):
+        source.extract()
 
 
 def hammer(
@@ -422,6 +457,20 @@ def hammer(
                         "update shop.events set label = %s, updated_at = now() where id = %s",
                         (f"v{serial}", number * 1_000_000 + rng.randint(1, serial)),
                     )
+                    connection.execute("savepoint undone")
+                    connection.execute(
+                        "insert into shop.events values (%s, 'never')", (-number * 1_000 - serial,)
+                    )
+                    connection.execute("rollback to undone")
+                    if rng.random() < 0.3:
+                        # Two rows change their cursors, so that one goes back in time.
+                        one, two = (number * 1_000_000 + rng.randint(1, serial) for _ in range(2))
+                        connection.execute(
+                            "update shop.events as a set updated_at = b.updated_at, "
+                            "label = a.label || '~' || %s from shop.events as b "
+                            "where (a.id, b.id) in ((%s, %s), (%s, %s))",
+                            (serial, one, two, two, one),
+                        )
                     if rng.random() < 0.2:
                         connection.rollback()
                     else:
@@ -436,7 +485,8 @@ def hammer(
     ("writers", "seconds"), [(4, 4), pytest.param(16, 60, marks=pytest.mark.slow)]
 )
 def test_writers_at_work_lose_nothing(source: Source, writers: int, seconds: int) -> None:
-    source.specs = [spec(deletes="ignore")]
+    # The lookback is for cursors that go back; without these none would be needed.
+    source.specs = [spec(deletes="ignore", lookback="10m")]
     stop, errors = threading.Event(), list[Exception]()
     threads = [
         threading.Thread(target=hammer(source, number, stop, errors))

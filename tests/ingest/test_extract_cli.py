@@ -18,7 +18,7 @@ def source(pg_dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sour
     listed.parent.mkdir()
     listed.write_text(
         "sources: [{name: shop, schema: shop, tables: "
-        "[{name: events, cursor: updated_at, lookback: 0s}]}]"
+        "[{name: events, cursor: updated_at, lookback: 0s, clock: database}]}]"
     )
     monkeypatch.setenv("LAKE_ROOT", str(tmp_path))
     monkeypatch.setenv("LAKE_SOURCE_DSN", pg_dsn)
@@ -30,10 +30,10 @@ def source(pg_dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sour
 def test_extract_tells_what_it_did(source: Source, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["extract"]) == 0
     out = capsys.readouterr().out
-    assert out.startswith("events: 5 new, 0 deleted; complete below 20")
+    assert out.startswith("shop.events: 5 new, 0 deleted; complete below 20")
     assert "(exact)" in out
     assert main(["extract", "events"]) == 0
-    assert capsys.readouterr().out.startswith("events: nothing new; complete below 20")
+    assert capsys.readouterr().out.startswith("shop.events: nothing new; complete below 20")
 
 
 def test_extract_speaks_json(source: Source, capsys: pytest.CaptureFixture[str]) -> None:
@@ -76,8 +76,95 @@ def test_raw_verify_and_set_aside(source: Source, capsys: pytest.CaptureFixture[
     assert main(["raw", "set-aside", "nope"]) == 1
 
 
+def test_state_is_shown_and_moved(source: Source, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["state", "show"]) == 0
+    assert "nothing is landed yet; the next run reads all rows" in capsys.readouterr().out
+    assert main(["state", "rewind", "events", "--to", "2020-01-01", "--yes"]) == 1
+    assert "has no watermark that could be moved" in capsys.readouterr().err
+    assert main(["extract"]) == 0
+    before = source.infos()[-1].watermark_after
+    capsys.readouterr()
+    assert main(["state", "show", "events"]) == 0
+    out = capsys.readouterr().out
+    assert f"complete below updated_at = {before}" in out
+    assert "guarantee: exact" in out
+    # Rows changed behind the cursor's back, in the past.
+    source.execute(
+        "update shop.events set label = 'back', updated_at = '2026-01-05' where id = 1",
+        "insert into shop.events values (9, 'y', '2026-02-01')",
+    )
+    assert main(["state", "rewind", "events", "--to", "2026-01-01"]) == 1
+    captured = capsys.readouterr()
+    assert "reads 2 rows again and lands those that differ" in captured.out
+    assert "add --yes" in captured.err
+    assert source.infos()[-1].watermark_after == before
+    assert main(["state", "rewind", "events", "--to", "2026-01-01", "--yes"]) == 0
+    assert source.infos()[-1].kind == "state"
+    assert source.infos()[-1].watermark_after == "2026-01-01 00:00:00+00"
+    capsys.readouterr()
+    assert main(["raw", "verify"]) == 0
+    assert main(["extract"]) == 0
+    assert source.current("id, label")[0] == (1, "back")
+    assert str(source.infos()[-1].watermark_after) >= str(before)
+    assert main(["state", "rewind", "events", "--to", "2099-01-01", "--yes"]) == 1
+    assert "lies after the watermark" in capsys.readouterr().err
+    assert main(["state", "set", "events", "2099-01-01", "--yes"]) == 0
+    assert "are skipped for good" in capsys.readouterr().out
+    assert main(["state", "rewind", "events", "--commits", "1", "--yes"]) == 0
+    assert main(["state", "rewind", "events", "--commits", "99", "--yes"]) == 1
+    assert main(["state", "set", "events", "nonsense", "--yes"]) == 1
+    assert "invalid input syntax" in capsys.readouterr().err
+
+
+def test_a_range_is_backfilled_and_the_watermark_stays(
+    source: Source, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["state", "backfill", "events", "--from", "2026-01-01", "--to", "2026-02-01"]
+    assert main([*arguments, "--yes"]) == 1
+    assert "has not been loaded yet" in capsys.readouterr().err
+    source.execute("insert into shop.events values (8, 'x', '2026-01-05'), (9, 'x', '2026-02-01')")
+    assert main(["extract"]) == 0
+    before = source.infos()[-1].watermark_after
+    source.execute("update shop.events set label = 'y' where id in (8, 9)")
+    capsys.readouterr()
+    assert main([*arguments, "--yes"]) == 0
+    out = capsys.readouterr().out
+    assert "reads 1 rows again" in out
+    assert "1 rows read, 1 landed" in out
+    assert source.infos()[-1].watermark_after == before
+    assert source.current("label", key="id")[-2:] == [("y",), ("x",)]
+    assert main(["extract"]) == 0
+
+
+def test_reconcile_names_what_differs(source: Source, capsys: pytest.CaptureFixture[str]) -> None:
+    source.execute("insert into shop.events values (8, 'x', '2026-01-05')")
+    assert main(["reconcile"]) == 0
+    assert "events: source and raw agree in every range" in capsys.readouterr().out
+    source.execute("update shop.events set label = 'y' where id = 8")
+    assert main(["reconcile", "--rows-a-range", "2"]) == 1
+    captured = capsys.readouterr()
+    assert "events: id from " in captured.out
+    assert "1 ranges differ" in captured.err
+    assert main(["reconcile", "--repair"]) == 0
+    assert "; repaired" in capsys.readouterr().out
+    assert main(["reconcile", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)[0]["ranges"] == []
+
+
 @pytest.mark.parametrize(
-    "command", [["extract"], ["seed"], ["simulate-day"], ["raw", "verify"], ["raw", "set-aside"]]
+    "command",
+    [
+        ["extract"],
+        ["reconcile"],
+        ["state", "show"],
+        ["state", "set"],
+        ["state", "rewind"],
+        ["state", "backfill"],
+        ["seed"],
+        ["simulate-day"],
+        ["raw", "verify"],
+        ["raw", "set-aside"],
+    ],
 )
 def test_every_help_shows_an_example(
     command: list[str], capsys: pytest.CaptureFixture[str]

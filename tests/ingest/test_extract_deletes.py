@@ -1,5 +1,6 @@
 """Hard deletes become tombstones, and accidents do not."""
 
+from datetime import timedelta
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,39 @@ def test_deletes_and_inserts_in_equal_number(source: Source) -> None:
     )
     report = source.extract()
     assert (report.upserts, report.deletes) == (10, 10)
+    assert agrees(source)
+
+
+def test_equal_counts_are_not_taken_for_equal_keys(source: Source) -> None:
+    # One row deleted and another one inserted late: the count is as it was.
+    source.execute(
+        "delete from shop.events where id = 10",
+        "insert into shop.events values (2001, 'late', '2023-01-01')",
+    )
+    report = source.extract()
+    assert (report.upserts, report.deletes) == (1, 1)
+    # One row read by its key, not all of them.
+    assert report.rows_read == 1
+    assert agrees(source)
+    assert source.extract().rows == 0
+
+
+def test_a_changed_key_with_an_unmoved_cursor_is_found(source: Source) -> None:
+    source.execute("update shop.events set id = 5000 where id = 5")
+    report = source.extract()
+    assert (report.upserts, report.deletes) == (1, 1)
+    assert agrees(source)
+
+
+def test_many_late_rows_are_found_by_reading_all(
+    source: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(table, "_MOST_BY_KEY", 5)
+    source.execute(
+        "insert into shop.events select g, 'late', '2023-01-01' from generate_series(2001, 2010) g"
+    )
+    report = source.extract(chunk_rows=300)
+    assert (report.upserts, report.rows_read) == (10, 1010)
     assert agrees(source)
 
 
@@ -162,8 +196,11 @@ def test_excluded_rows_without_a_cursor_are_no_deletes(source: Source) -> None:
     source.execute("insert into shop.events values (2000, 'x', null)")
     assert source.extract().rows == 0
     source.execute("update shop.events set updated_at = null where id = 1")
-    report = source.extract()
-    assert (report.upserts, report.deletes) == (0, 0)
+    for _ in range(2):
+        report = source.extract()
+        assert (report.upserts, report.deletes, report.rows_read) == (0, 0, 0)
+    source.execute("delete from shop.events where id in (1, 2000)")
+    assert source.extract().deletes == 1
 
 
 @pytest.mark.parametrize(
@@ -220,3 +257,40 @@ def test_a_full_read_that_was_cut_short_is_begun_again(
     assert 0 < len([row for row in source.current("label") if row == ("other",)]) < 1000
     source.extract()
     assert agrees(source)
+
+
+def test_the_keys_of_a_large_table_are_compared_from_time_to_time(
+    source: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(table, "_SMALL_TABLE", 100)
+    source.execute("analyze shop.events")
+    # The table was small until now: nobody knows when its keys were compared.
+    first = source.extract()
+    assert first.keys_compared_at is not None
+    source.execute("delete from shop.events where id = 1")
+    source.execute("insert into shop.events values (2000, 'new')")
+    report = source.extract()
+    assert (report.upserts, report.deletes) == (1, 0)
+    assert report.keys_compared_at == first.keys_compared_at
+    with monkeypatch.context() as patch:
+        patch.setattr(table, "_DELETES_EVERY", timedelta(0))
+        assert source.extract().deletes == 1
+    source.execute("delete from shop.events where id = 2")
+    assert source.extract().deletes == 0
+    source.specs = [spec(deletes_every=timedelta(0))]
+    assert source.extract().deletes == 1
+    source.specs = [spec(deletes_every=timedelta(days=1))]
+    source.execute("delete from shop.events where id = 3")
+    assert source.extract().deletes in (0, 1)
+    source.execute("delete from shop.events where id = 4")
+    assert source.extract().deletes == 0
+    assert source.extract(full=True).deletes == 1
+    assert agrees(source)
+
+
+def test_a_small_table_with_a_declared_span_waits_for_it(source: Source) -> None:
+    source.specs = [spec(deletes_every=timedelta(days=1))]
+    source.extract()
+    source.execute("delete from shop.events where id = 1")
+    assert source.extract().deletes == 0
+    assert source.extract(reconcile=True).deletes == 1

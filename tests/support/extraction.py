@@ -26,7 +26,7 @@ create index on shop.events (updated_at);
 def spec(name: str = "events", **declared: Any) -> TableSpec:
     """A declaration of a table, with a lookback of zero unless told."""
     declared["lookback"] = parse_lookback(declared.get("lookback", "0s"))
-    defaults = {"primary_key": ("id",), "cursor": "updated_at"}
+    defaults = {"primary_key": ("id",), "cursor": "updated_at", "clock": "database"}
     return TableSpec(source="shop", schema="shop", name=name, **{**defaults, **declared})
 
 
