@@ -19,7 +19,7 @@ class CheckpointLimits:
         first: Seconds after the start; doubled each time until ``slowest`` is reached, so that
             whoever has just started a stream sees rows soon.
         most_rows: Records that make a checkpoint due at once.
-        most_bytes: Original bytes that make a checkpoint due at once.
+        most_bytes: Memory held by records that makes a checkpoint due at once, roughly.
     """
 
     slowest: float = 600.0
@@ -28,7 +28,7 @@ class CheckpointLimits:
     high_rate: float = 500.0
     first: float = 5.0
     most_rows: int = 50_000
-    most_bytes: int = 64 << 20
+    most_bytes: int = 48 << 20
 
     def __post_init__(self) -> None:
         if not (0 < self.fastest <= self.slowest and 0 < self.low_rate < self.high_rate):
@@ -51,15 +51,15 @@ class CheckpointPace:
     def __post_init__(self) -> None:
         self._allowance = min(self.limits.first, self.limits.slowest)
 
-    def due(self, now: float, rows: int, payload_bytes: int) -> bool:
+    def due(self, now: float, rows: int, held_bytes: int) -> bool:
         """Whether to checkpoint now, given that there is something to land.
 
         Args:
             now: The caller's clock, seconds.
             rows: Records held since the last checkpoint.
-            payload_bytes: Original bytes held since then.
+            held_bytes: Memory that these records take, roughly.
         """
-        if rows >= self.limits.most_rows or payload_bytes >= self.limits.most_bytes:
+        if rows >= self.limits.most_rows or held_bytes >= self.limits.most_bytes:
             return True
         age = now - self.started
         return age >= self.wait_for(rows / max(age, 0.5))

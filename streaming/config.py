@@ -21,7 +21,7 @@ MICRO = 1_000_000
 """Measures are counted in millionths: integers add up the same in every order, doubles do not."""
 RECORD_COLUMNS = (
     *("log_id", "topic", "topic_partition", "record_offset", "broker_at", "outcome", "reasons"),
-    *("device", "event_at", "record_key", "payload"),
+    *("device", "event_at", "watermark_at", "heard_at", "record_key", "payload"),
 )
 """Columns of every raw record, so no names for attributes and measures."""
 

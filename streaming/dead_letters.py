@@ -5,7 +5,8 @@ device and time has landed: so the command can be repeated without harm, and nee
 """
 
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import orjson
@@ -13,7 +14,7 @@ import orjson
 from lakehouse.raw import RawTable
 from lakehouse.settings import Settings
 from streaming.config import SECOND_US, StreamConfig
-from streaming.events import Event, decoder
+from streaming.events import Decode, Event, decoder
 from streaming.landing import SOURCE
 from streaming.producer import Message, MessageProducer
 
@@ -26,6 +27,7 @@ class DeadLetter:
         stream: Its stream's name.
         reasons: Why it was rejected.
         broker_at: The broker's timestamp of it (UTC).
+        replayed: What it says has landed as an event: it was produced again, and accepted.
     """
 
     stream: str
@@ -36,6 +38,7 @@ class DeadLetter:
     broker_at: datetime
     key: bytes | None
     payload: bytes | None
+    replayed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +67,7 @@ def dead_letters(
         reason: Only those rejected for this reason, among others.
         limit: At most so many.
     """
-    files = _files(settings, config)
+    files = event_files(settings, config)
     if not files:
         return []
     import duckdb
@@ -81,9 +84,16 @@ def dead_letters(
             + (f" limit {int(limit)}" if limit is not None else ""),
             [files, reason, reason],
         ).fetchall()
-    return [
+    letters = [
         DeadLetter(config.name, topic, partition, offset, tuple(reasons.split(",")), *rest)
         for topic, partition, offset, reasons, *rest in rows
+    ]
+    decode = decoder(config)
+    meant = [_event(config, decode, letter, rekey=True) for letter in letters]
+    landed = _landed(settings, config, [event for event in meant if isinstance(event, Event)])
+    return [
+        replace(letter, replayed=isinstance(event, Event) and event[:2] in landed)
+        for letter, event in zip(letters, meant, strict=True)
     ]
 
 
@@ -108,19 +118,18 @@ def replay(
         BrokerError: The broker did not acknowledge all.
     """
     decode = decoder(config)
-    landed = _landed(settings, config)
+    again: set[tuple[str, int]] = set()
     produced = there = 0
     invalid: Counter[str] = Counter()
     for letter in dead_letters(settings, config, reason=reason):
         key = _device_key(config, letter) if rekey else letter.key
-        broker_us = int(letter.broker_at.timestamp()) * SECOND_US
-        event = decode(letter.payload, key, broker_us)
+        event = _event(config, decode, letter, rekey=rekey)
         if not isinstance(event, Event):
             invalid.update(event)
-        elif (event.device, event.at_us) in landed:
+        elif letter.replayed or event[:2] in again:
             there += 1
         else:
-            landed.add((event.device, event.at_us))
+            again.add(event[:2])
             produced += 1
             if producer is not None:
                 value, at_us = letter.payload or b"", event.at_us
@@ -138,23 +147,40 @@ def _device_key(config: StreamConfig, letter: DeadLetter) -> bytes | None:
         return letter.key
 
 
-def _landed(settings: Settings, config: StreamConfig) -> set[tuple[str, int]]:
-    files = _files(settings, config)
-    if not files:
+def _event(
+    config: StreamConfig, decode: Decode, letter: DeadLetter, *, rekey: bool
+) -> Event | tuple[str, ...]:
+    key = _device_key(config, letter) if rekey else letter.key
+    broker_us = int(letter.broker_at.timestamp()) * SECOND_US
+    return decode(letter.payload, key, broker_us)
+
+
+def _landed(
+    settings: Settings, config: StreamConfig, events: Sequence[Event]
+) -> set[tuple[str, int]]:
+    """Device and time of those events that have landed as events."""
+    files = event_files(settings, config)
+    if not files or not events:
         return set()
     import duckdb
 
+    devices, times = [event.device for event in events], [event.at_us for event in events]
     with duckdb.connect() as db:
         rows = db.execute(
             """
             select distinct device, epoch_us(event_at)
             from read_parquet(?, union_by_name = true, hive_partitioning = false)
-            where outcome <> 'rejected'
+            where
+                outcome <> 'rejected'
+                and (device, epoch_us(event_at)) in (
+                    select (unnest(?::varchar[]), unnest(?::bigint[]))
+                )
             """,
-            [files],
+            [files, devices, times],
         ).fetchall()
     return {(device, at_us) for device, at_us in rows}
 
 
-def _files(settings: Settings, config: StreamConfig) -> list[str]:
+def event_files(settings: Settings, config: StreamConfig) -> list[str]:
+    """The files that hold a stream's landed records."""
     return RawTable(settings.raw_dir, SOURCE, config.events_table).files()

@@ -4,7 +4,9 @@ Here belong the Arrow schemas of the raw tables and writing them. Here does not 
 checkpoint is due (``checkpoint_pace``) or what is in it (``processor``).
 """
 
+from array import array
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -13,11 +15,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from lakehouse.raw import CommitInfo, CommitWriter, RawFileError, RawTable, new_batch_id, raw_schema
+from lakehouse.raw import CommitInfo, CommitWriter, RawTable, new_batch_id, raw_schema
 from streaming.config import StreamConfig
-from streaming.records import EventRecord, RecordBatch, RejectedRecord
-from streaming.window_state import Window
-from streaming.windows import REJECTED
+from streaming.records import RecordBatch
+from streaming.window_state import PartitionState, Window
+from streaming.windows import OUTCOMES, REJECTED
 
 SOURCE = "stream"
 WRITER = f"streaming/{version('local-lakehouse')}"
@@ -29,7 +31,9 @@ def events_schema(config: StreamConfig) -> pa.Schema:
     """Raw schema of a stream's records: where each was, what was decided, what it says.
 
     ``payload`` holds the original bytes of rejected records, and of those that say more than the
-    columns hold.
+    columns hold. ``watermark_at`` is the device's watermark after the event, which says why a late
+    event is late; NULL where that is the event's own time. ``heard_at`` is the partition's clock
+    then; NULL where that is the record's own broker timestamp.
     """
     return raw_schema(
         pa.schema(
@@ -45,6 +49,8 @@ def events_schema(config: StreamConfig) -> pa.Schema:
                 ("event_at", _TIME),
                 *((name, pa.string()) for name in config.attributes),
                 *((measure.name, _MEASURE) for measure in config.measures),
+                ("watermark_at", _TIME),
+                ("heard_at", _TIME),
                 ("record_key", pa.binary()),
                 ("payload", pa.binary()),
             ]
@@ -85,79 +91,112 @@ def windows_schema(config: StreamConfig) -> pa.Schema:
 class Landing:
     """Writes one stream's raw tables.
 
+    Where it says *identity of the topic* it means what tells this topic from one of the same name
+    that was deleted or stood on another broker: their offsets both begin at 0 and mean different
+    records.
+
     Args:
         raw_dir: The raw layer's folder.
         config: The stream.
-        log_id: Tells this topic from one of the same name that was deleted or stood on another
-            broker: their offsets both begin at 0 and mean different records.
+
+    Attributes:
+        events: The table of records.
+        windows: The table of windows.
     """
 
-    def __init__(self, raw_dir: Path, config: StreamConfig, log_id: str) -> None:
+    def __init__(self, raw_dir: Path, config: StreamConfig) -> None:
         self._config = config
-        self._log_id = log_id
-        self._events = RawTable(raw_dir, SOURCE, config.events_table)
-        self._windows = RawTable(raw_dir, SOURCE, config.windows_table)
+        self.events = RawTable(raw_dir, SOURCE, config.events_table)
+        self.windows = RawTable(raw_dir, SOURCE, config.windows_table)
         self._events_schema = events_schema(config)
         self._windows_schema = windows_schema(config)
         self._newest: dict[str, str] = {}
 
-    def land_events(self, partition: int, batch: RecordBatch) -> CommitInfo:
+    def land_events(
+        self,
+        log_id: str,
+        partition: int,
+        batch: RecordBatch,
+        *,
+        after_offset: int,
+        state: PartitionState,
+    ) -> CommitInfo:
         """Land a partition's records; when this returns they survive a crash of the machine.
+
+        The footer says which commit it stands on and what whoever goes on after it needs to know:
+        see ``memory``.
+
+        Args:
+            log_id: Identity of the topic.
+            partition: The partition.
+            batch: Its records.
+            after_offset: The last offset that landed before; -1 if none did.
+            state: What the partition's later records need to know of these.
 
         Raises:
             LakeError: The disk is full or refuses; nothing was landed.
         """
-        valid, rejected = batch.events, batch.rejected
-        events = [record.event for record in valid]
-        both: list[EventRecord | RejectedRecord] = [*valid, *rejected]
-        nothing = [None] * len(rejected)
+        rejected, valid = batch.rejected, len(batch.offsets)
+        count = valid + len(rejected)
+        nothing = pa.nulls(len(rejected))
+        at_us, broker_us = _numbers(batch.at_us), _numbers(batch.broker_us)
+        codes = pa.array(np.frombuffer(batch.outcomes, dtype=np.int8))
+        devices = pa.array(batch.devices, pa.string())
         columns: dict[str, Any] = {
-            **self._origin(partition, len(both)),
-            "record_offset": [record.offset for record in both],
-            "broker_at": [record.broker_us for record in both],
-            "outcome": [record.outcome for record in valid] + [REJECTED] * len(rejected),
-            "reasons": [None] * len(valid) + [",".join(record.reasons) for record in rejected],
-            "device": [event.device for event in events] + nothing,
-            "event_at": [event.at_us for event in events] + nothing,
-            "record_key": [record.key for record in both],
-            "payload": [record.payload for record in both],
+            **self._origin(log_id, partition, count),
+            "record_offset": _joined(_numbers(batch.offsets), [r.offset for r in rejected]),
+            "broker_at": _joined(broker_us, [r.broker_us for r in rejected], _TIME),
+            "outcome": pa.concat_arrays(
+                [
+                    pa.DictionaryArray.from_arrays(codes, pa.array(OUTCOMES)).cast(pa.string()),
+                    _constant(REJECTED, pa.string(), len(rejected)),
+                ]
+            ),
+            "reasons": pa.concat_arrays(
+                [
+                    pa.nulls(valid, pa.string()),
+                    pa.array([",".join(r.reasons) for r in rejected], pa.string()),
+                ]
+            ),
+            "device": pa.concat_arrays([devices, nothing.cast(pa.string())]),
+            "event_at": pa.concat_arrays([pa.array(at_us).cast(_TIME), nothing.cast(_TIME)]),
+            "watermark_at": _differing(_numbers(batch.watermarks), at_us, len(rejected)),
+            "heard_at": _differing(_numbers(batch.heard), broker_us, len(rejected)),
+            # A valid event's key is its device.
+            "record_key": pa.concat_arrays(
+                [devices.cast(pa.binary()), pa.array([r.key for r in rejected], pa.binary())]
+            ),
+            "payload": _payloads(batch),
         }
+        texts = len(self._config.attributes)
         for place, name in enumerate(self._config.attributes):
-            columns[name] = [event.attributes[place] for event in events] + nothing
+            said = pa.array(batch.attributes[place::texts], pa.string())
+            columns[name] = pa.concat_arrays([said, nothing.cast(pa.string())])
+        measured = _numbers(batch.values).reshape(valid, len(self._config.measures))
         for place, measure in enumerate(self._config.measures):
-            values = [event.values[place] for event in events]
-            columns[measure.name] = _decimals(values, empty=len(rejected))
-        at = [event.at_us for event in events]
+            columns[measure.name] = _decimals(measured[:, place], empty=len(rejected))
         details = {
-            "log_id": self._log_id,
+            "log_id": log_id,
             "topic": self._config.topic,
             "partition": partition,
             "first_offset": batch.first_offset,
             "last_offset": batch.last_offset,
-            "event_at_min": min(at, default=None),
-            "event_at_max": max(at, default=None),
+            "after_offset": after_offset,
+            "event_at_min": int(at_us.min()) if valid else None,
+            "event_at_max": int(at_us.max()) if valid else None,
+            "stamped": batch.stamped,
+            "open_from": state.open_from,
+            "clock": asdict(state.clock),
         }
-        return self._commit(self._events, self._events_schema, columns, len(both), details)
-
-    def has_landed(self, partition: int, offset: int) -> bool:
-        """Whether this raw layer holds a partition's records up to an offset."""
-        if offset < 0:
-            return True
-        for path in reversed(self._events.commits()):
-            try:
-                details = self._events.read(path).details
-            except RawFileError:
-                continue
-            if (details["log_id"], details["partition"]) == (self._log_id, partition):
-                return bool(details["last_offset"] >= offset)
-        return False
+        return self._commit(self.events, self._events_schema, columns, count, details)
 
     def land_windows(
-        self, partition: int, changed: Sequence[tuple[str, Window]], through: int
+        self, log_id: str, partition: int, changed: Sequence[tuple[str, Window]], through: int
     ) -> CommitInfo:
         """Land the newest version of a partition's windows.
 
         Args:
+            log_id: Identity of the topic.
             partition: The partition.
             changed: Device and window, each once.
             through: Offset of the last record they take into account.
@@ -168,7 +207,7 @@ class Landing:
         windows = [window for _, window in changed]
         count = len(windows)
         columns: dict[str, Any] = {
-            **self._origin(partition, count),
+            **self._origin(log_id, partition, count),
             "version": [window.version for window in windows],
             "through_offset": _constant(through, pa.int64(), count),
             "device": [name for name, _ in changed],
@@ -178,22 +217,29 @@ class Landing:
             "event_count": [window.count for window in windows],
             "duplicate_count": [window.duplicates for window in windows],
         }
-        for place, measure in enumerate(self._config.measures):
-            columns[f"{measure.name}_sum"] = _decimals([window.sums[place] for window in windows])
-            columns[f"{measure.name}_min"] = _decimals([window.lows[place] for window in windows])
-            columns[f"{measure.name}_max"] = _decimals([window.highs[place] for window in windows])
+        numbers = array("q")
+        for window in windows:
+            numbers.extend(window.numbers)
+        told = _numbers(numbers).reshape(count, 3 * len(self._config.measures))
+        names = [
+            f"{measure.name}_{what}"
+            for what in ("sum", "min", "max")
+            for measure in self._config.measures
+        ]
+        for place, name in enumerate(names):
+            columns[name] = _decimals(told[:, place])
         details = {
-            "log_id": self._log_id,
+            "log_id": log_id,
             "topic": self._config.topic,
             "partition": partition,
             "first_offset": min(window.version for window in windows),
             "last_offset": through,
         }
-        return self._commit(self._windows, self._windows_schema, columns, count, details)
+        return self._commit(self.windows, self._windows_schema, columns, count, details)
 
-    def _origin(self, partition: int, count: int) -> dict[str, pa.Array]:
+    def _origin(self, log_id: str, partition: int, count: int) -> dict[str, pa.Array]:
         return {
-            "log_id": _constant(self._log_id, pa.string(), count),
+            "log_id": _constant(log_id, pa.string(), count),
             "topic": _constant(self._config.topic, pa.string(), count),
             "topic_partition": _constant(partition, pa.int32(), count),
         }
@@ -235,7 +281,39 @@ def _constant(value: object, kind: pa.DataType, count: int) -> pa.Array:
     return pa.repeat(pa.scalar(value, kind), count)
 
 
-def _decimals(millionths: list[int], empty: int = 0) -> pa.Array:
+def _numbers(values: "array[int]") -> "np.ndarray[Any, np.dtype[np.int64]]":
+    return np.frombuffer(values, dtype=np.int64) if values else np.zeros(0, dtype=np.int64)
+
+
+def _joined(
+    valid: "np.ndarray[Any, np.dtype[np.int64]]",
+    rejected: list[int],
+    kind: pa.DataType | None = None,
+) -> pa.Array:
+    whole = pa.array(np.concatenate([valid, np.array(rejected, dtype=np.int64)]))
+    return whole.cast(kind) if kind is not None else whole
+
+
+def _differing(
+    values: "np.ndarray[Any, np.dtype[np.int64]]",
+    usual: "np.ndarray[Any, np.dtype[np.int64]]",
+    empty: int,
+) -> pa.Array:
+    """Times, NULL where they are the usual ones, then ``empty`` NULLs."""
+    told = pa.array(values, mask=values == usual).cast(_TIME)
+    return pa.concat_arrays([told, pa.nulls(empty, _TIME)])
+
+
+def _payloads(batch: RecordBatch) -> pa.Array:
+    kept: list[bytes | None] = [None] * len(batch.offsets)
+    for place, payload in batch.payloads:
+        kept[place] = payload
+    return pa.array(kept + [record.payload for record in batch.rejected], pa.binary())
+
+
+def _decimals(
+    millionths: "Sequence[int] | np.ndarray[Any, np.dtype[np.int64]]", empty: int = 0
+) -> pa.Array:
     """Decimals from whole millionths, then ``empty`` NULLs, without a Python object per value."""
     count = len(millionths) + empty
     words = np.zeros((count, 2), dtype="<i8")

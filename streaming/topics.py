@@ -1,4 +1,4 @@
-"""Making the topics, and telling one topic from another of the same name.
+"""Making the topics, and looking at how they are made.
 
 Here belongs everything that is asked of the broker's administration. The in-process broker answers
 none of it but metadata, and makes a topic when it is asked for one.
@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from confluent_kafka import KafkaError, KafkaException, TopicCollection
+from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic
 
 from streaming.brokers import Broker
@@ -66,20 +66,6 @@ def ensure_topics(broker: Broker, streams: Iterable[StreamConfig]) -> None:
         ]
         for made in admin.create_topics(new).values() if new else ():
             _ignore_existing(made)
-
-
-def log_ids(broker: Broker, names: Iterable[str]) -> dict[str, str]:
-    """Identity of each topic: another one after it has been deleted and made again.
-
-    Raises:
-        BrokerError: The broker does not answer.
-    """
-    names = list(names)
-    if broker.embedded_id is not None:
-        return dict.fromkeys(names, broker.embedded_id)
-    with asking(AdminClient, broker) as admin:
-        answers = admin.describe_topics(TopicCollection(names), request_timeout=_TIMEOUT)
-        return {name: str(answers[name].result().topic_id) for name in names}
 
 
 @dataclass(frozen=True, slots=True)

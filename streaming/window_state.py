@@ -1,41 +1,32 @@
-"""The state of a partition's windows: what it is, its bytes, and keeping it in a state store.
+"""What a partition's later records need to know of its earlier ones: minutes, devices, clocks.
 
-State is counted in memory and written to the store once a checkpoint: reading and writing it at
-each event would be most of the work. Here belongs everything that has to survive the process. Which
-event counts is in ``windows``; the store, its changelog topic and the recovery from it are Quix's.
+Here belongs the shape of it. Which event counts is in ``windows``; reading it back from what has
+landed is in ``memory``. It is kept nowhere else.
 """
 
-import logging
 from array import array
-from base64 import b64decode, b64encode
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol
-
-import orjson
 
 from streaming.config import MINUTE_US
 
-_log = logging.getLogger(__name__)
-
-FORMAT = 2
-"""Raise it when the encoding or the meaning of a window changes: older state is then ignored and
-the open windows are counted again from the topic, or from raw by dbt."""
 NEVER = 1 << 62
 """A moment that no watermark reaches."""
-_CLOCK = b"clock"
-_DEVICES = b"devices"
-_PREFIX = b""
+_FEW = 16
+"""So many are found as quickly in an array as in a set, which takes three times the room."""
+_NOTHING = array("q")
 
 
 class Window:
     """One device's tumbling window of one minute, counted so far.
 
+    There may be a hundred thousand of them: numbers are held in arrays, not as objects.
+
     Attributes:
         start: Its first microsecond, since 1970 UTC.
+        first_offset: Offset of the first record in it.
         count: Events in it, duplicates apart.
         duplicates: Events that came again while it was open.
-        sums: Sum of each measure, millionths. Likewise ``lows`` and ``highs``.
+        numbers: Sum of each measure, then smallest of each, then largest of each; millionths.
         seen: Microsecond within the minute of each event counted.
         version: Offset of the last record that changed it.
         emitted: It has been emitted while still open, because its device was silent.
@@ -47,22 +38,20 @@ class Window:
         "count",
         "duplicates",
         "emitted",
-        "highs",
-        "lows",
+        "first_offset",
+        "numbers",
         "seen",
         "start",
-        "sums",
         "version",
     )
 
-    def __init__(self, start: int) -> None:
+    def __init__(self, start: int, first_offset: int) -> None:
         self.start = start
+        self.first_offset = first_offset
         self.count = 0
         self.duplicates = 0
-        self.sums: list[int] = []
-        self.lows: list[int] = []
-        self.highs: list[int] = []
-        self.seen: set[int] = set()
+        self.numbers = _NOTHING
+        self.seen: array[int] | set[int] = array("I")
         self.version = -1
         self.emitted = False
         self.closed = False
@@ -77,40 +66,101 @@ class Window:
         """Whether readers may take it as it is: it is closed, or has been emitted."""
         return self.closed or self.emitted
 
+    @property
+    def sums(self) -> list[int]:
+        """Sum of each measure, millionths."""
+        return self.numbers[: len(self.numbers) // 3].tolist()
+
+    @property
+    def lows(self) -> list[int]:
+        """Smallest value of each measure, millionths."""
+        size = len(self.numbers) // 3
+        return self.numbers[size : 2 * size].tolist()
+
+    @property
+    def highs(self) -> list[int]:
+        """Largest value of each measure, millionths."""
+        return self.numbers[len(self.numbers) // 3 * 2 :].tolist()
+
+    def is_new(self, within: int) -> bool:
+        """Whether no event of this microsecond of the minute was seen before; it is from now on."""
+        seen = self.seen
+        if within in seen:
+            return False
+        if isinstance(seen, set):
+            seen.add(within)
+        elif len(seen) < _FEW:
+            seen.append(within)
+        else:
+            self.seen = {*seen, within}
+        return True
+
     def add(self, values: tuple[int, ...]) -> None:
         """Count one more event."""
         self.count += 1
-        if not self.sums:
-            self.sums, self.lows, self.highs = list(values), list(values), list(values)
+        numbers = self.numbers
+        if not numbers:
+            self.numbers = array("q", values * 3)
             return
-        sums, lows, highs = self.sums, self.lows, self.highs
+        size = len(values)
         for place, value in enumerate(values):
-            sums[place] += value
-            if value < lows[place]:
-                lows[place] = value
-            elif value > highs[place]:
-                highs[place] = value
+            numbers[place] += value
+            if value < numbers[size + place]:
+                numbers[size + place] = value
+            elif value > numbers[2 * size + place]:
+                numbers[2 * size + place] = value
 
 
-@dataclass(slots=True)
 class Device:
     """One device's watermark and open windows.
 
     Attributes:
-        watermark: The newest event time it has shown, microseconds since 1970 UTC.
-        heard: The broker's timestamp when it showed it.
-        windows: Its open windows by start.
+        name: Its name.
+        watermark: The newest event time it has shown, and what silences have added to it;
+            microseconds since 1970 UTC.
+        heard: The partition's clock when it spoke last.
+        windows: Its open windows; two or three, since others are closed by its watermark.
         earliest: Start of the first of them to close; ``NEVER`` without any.
     """
 
-    watermark: int = -1
-    heard: int = 0
-    windows: dict[int, Window] = field(default_factory=dict)
-    earliest: int = NEVER
+    __slots__ = ("earliest", "heard", "name", "watermark", "windows")
+
+    def __init__(self, name: str, watermark: int, heard: int = 0) -> None:
+        self.name = name
+        self.watermark = watermark
+        self.heard = heard
+        self.windows: list[Window] = []
+        self.earliest = NEVER
 
     def find_earliest(self) -> None:
         """Bring ``earliest`` up to date after a window was opened or closed."""
-        self.earliest = min(self.windows, default=NEVER)
+        self.earliest = min((window.start for window in self.windows), default=NEVER)
+
+    def window_of(self, start: int) -> Window | None:
+        """Its open window that begins there."""
+        for window in self.windows:
+            if window.start == start:
+                return window
+        return None
+
+
+@dataclass(slots=True)
+class PartitionClock:
+    """The moments that a partition's records share. It travels in the footer of a landed file.
+
+    Attributes:
+        broker_us: The partition's clock: the newest broker timestamp, microseconds since 1970 UTC.
+            Where producers stamp, the newest that two devices have shown.
+        witness: Where producers stamp: the device that has shown the newest timestamp.
+        witness_us: That timestamp.
+        floor_us: Minutes that end with their grace by this moment are closed for a device that is
+            not known: those that were known and are forgotten have been counted up to here.
+    """
+
+    broker_us: int = 0
+    witness: str = ""
+    witness_us: int = 0
+    floor_us: int = -1
 
 
 @dataclass(slots=True)
@@ -118,126 +168,17 @@ class PartitionState:
     """What a partition's later records need to know of its earlier ones.
 
     Attributes:
-        broker_us: The newest broker timestamp seen, microseconds since 1970 UTC.
-        devices: The devices by name.
-        touched: Devices that have changed since the state was last saved.
+        clock: The partition's own moments.
+        devices: The devices heard of lately, by name.
     """
 
-    broker_us: int = 0
+    clock: PartitionClock = field(default_factory=PartitionClock)
     devices: dict[str, Device] = field(default_factory=dict)
-    touched: set[str] = field(default_factory=set)
 
-
-def encode_device(device: Device) -> bytes:
-    """The bytes of a device's watermark and open windows."""
-    windows = [
-        [
-            window.start,
-            window.count,
-            window.duplicates,
-            window.sums,
-            window.lows,
-            window.highs,
-            window.version,
-            window.emitted,
-            b64encode(array("I", sorted(window.seen)).tobytes()).decode(),
-        ]
-        for window in device.windows.values()
-    ]
-    return orjson.dumps([FORMAT, device.watermark, device.heard, windows])
-
-
-def decode_device(data: bytes) -> Device | None:
-    """A device from its bytes; None if another format wrote them.
-
-    Raises:
-        ValueError: They are damaged.
-    """
-    fields = orjson.loads(data)
-    if fields[0] != FORMAT:
-        return None
-    _, watermark, heard, rows = fields
-    device = Device(watermark, heard)
-    for start, count, duplicates, sums, lows, highs, version, emitted, seen in rows:
-        window = Window(start)
-        window.count, window.duplicates = count, duplicates
-        window.sums, window.lows, window.highs = sums, lows, highs
-        window.version, window.emitted = version, emitted
-        window.seen = set(array("I", b64decode(seen)))
-        device.windows[start] = window
-    device.find_earliest()
-    return device
-
-
-class Transaction(Protocol):
-    """What is needed of a state store's transaction on a partition."""
-
-    def get_bytes(self, key: bytes, prefix: bytes) -> bytes | None:
-        """The value of a key."""
-
-    def set_bytes(self, key: bytes, value: bytes, prefix: bytes) -> None:
-        """Set the value of a key."""
-
-
-class WindowStore:
-    """Loads and saves the state of one partition.
-
-    Args:
-        log_id: State of another log of the same name is ignored.
-    """
-
-    def __init__(self, log_id: str) -> None:
-        self._log_id = log_id
-        self._saved_devices = 0
-        self._through = -1
-
-    def load(self, transaction: Transaction, has_landed: Callable[[int], bool]) -> PartitionState:
-        """Read what the last checkpoint left; empty if there was none, or of another log.
-
-        Args:
-            transaction: Of the partition.
-            has_landed: Whether the raw layer holds the records up to an offset. If not, they are in
-                another raw layer, or were removed with it: windows begun with them would contradict
-                every recount here.
-        """
-        clock = transaction.get_bytes(_CLOCK, _PREFIX)
-        if clock is None:
-            return PartitionState()
-        form, log_id, *rest = orjson.loads(clock)
-        if (form, log_id) != (FORMAT, self._log_id):
-            return PartitionState()
-        broker_us, through = rest
-        if not has_landed(through):
-            _log.warning("the open windows of %s begin anew: raw does not hold theirs", log_id)
-            return PartitionState()
-        self._through = through
-        state = PartitionState(broker_us)
-        names: list[str] = orjson.loads(transaction.get_bytes(_DEVICES, _PREFIX) or b"[]")
-        for name in names:
-            data = transaction.get_bytes(_key(name), _PREFIX)
-            if data is not None and (device := decode_device(data)) is not None:
-                state.devices[name] = device
-        self._saved_devices = len(state.devices)
-        return state
-
-    def save(self, transaction: Transaction, state: PartitionState, through: int) -> None:
-        """Write what has changed since the last time.
-
-        Args:
-            transaction: Of the partition.
-            state: Its state.
-            through: Offset of the last record in it that has landed; -1 if none was read.
-        """
-        self._through = max(self._through, through)
-        for name in state.touched:
-            transaction.set_bytes(_key(name), encode_device(state.devices[name]), _PREFIX)
-        state.touched.clear()
-        if len(state.devices) != self._saved_devices:
-            self._saved_devices = len(state.devices)
-            transaction.set_bytes(_DEVICES, orjson.dumps(list(state.devices)), _PREFIX)
-        clock = orjson.dumps([FORMAT, self._log_id, state.broker_us, self._through])
-        transaction.set_bytes(_CLOCK, clock, _PREFIX)
-
-
-def _key(name: str) -> bytes:
-    return b"device:" + name.encode()
+    @property
+    def open_from(self) -> int:
+        """Offset of the first record of an open window; ``NEVER`` without any."""
+        return min(
+            (window.first_offset for device in self.devices.values() for window in device.windows),
+            default=NEVER,
+        )

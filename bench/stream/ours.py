@@ -13,9 +13,9 @@ IDLE_SECONDS = 20.0
 """Of two instances neither sees all records: each ends when nothing has come for so long."""
 
 
-def main(bootstrap: str, topic: str, events: int, root: Path, instance: str, group: str) -> None:
+def main(bootstrap: str, topic: str, events: int, root: Path, group: str) -> None:
     """Read records until so many have been read, then end as on SIGTERM."""
-    options = RunOptions(group=group, instance=instance, stop_when_idle=IDLE_SECONDS)
+    options = RunOptions(group=group, stop_when_idle=IDLE_SECONDS)
     broker, meter = Broker(bootstrap=bootstrap), Meter()
     app = StreamApp(Settings(root=root), broker, [bench_stream(topic)], options)
     meter.start()
@@ -47,5 +47,5 @@ class Reading:
 
 
 if __name__ == "__main__":
-    place, name, count, folder, number, consumers = sys.argv[1:]
-    main(place, name, int(count), Path(folder), number, consumers)
+    place, name, count, folder, consumers = sys.argv[1:]
+    main(place, name, int(count), Path(folder), consumers)

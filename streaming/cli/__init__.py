@@ -1,4 +1,4 @@
-"""The stream's commands: ``lake stream run``, ``replay``, ``status`` and ``dlq``.
+"""The stream's commands: ``lake stream run``, ``status``, ``peek``, ``dlq`` and the others.
 
 Here belongs their registration. Each module of this package holds commands of one kind: arguments
 and how results look. Heavy imports are in the commands' bodies: ``lake`` must start fast for those
@@ -9,6 +9,8 @@ import typer
 
 from lakehouse.cli.output import examples
 from streaming.cli.dlq import dlq_replay, dlq_show
+from streaming.cli.peek import peek
+from streaming.cli.recount import recount
 from streaming.cli.replay import replay
 from streaming.cli.run import run
 from streaming.cli.status import status
@@ -30,6 +32,8 @@ def stream_commands(app: typer.Typer) -> typer.Typer:
     stream.command(epilog=examples("lake stream run", "lake stream run climate"))(run)
     stream.command(epilog=examples("lake stream replay readings.jsonl climate --speed 60x"))(replay)
     stream.command(epilog=examples("lake stream status"))(status)
+    stream.command(epilog=examples("lake stream peek sensor_topic --limit 3"))(peek)
+    stream.command(epilog=examples("lake stream recount power"))(recount)
     dlq = typer.Typer(help="Dead letters: records that were rejected.", no_args_is_help=True)
     dlq.command(name="show", epilog=examples("lake stream dlq show --reason missing_key"))(dlq_show)
     dlq.command(name="replay", epilog=examples("lake stream dlq replay --rekey --dry-run"))(

@@ -65,6 +65,11 @@ def until_signal() -> Iterator[Callable[[], bool]]:
             signal.signal(number, handler)
 
 
+def bytes_text(data: bytes | None) -> str | None:
+    """Bytes as text; what is no UTF-8 escaped."""
+    return None if data is None else data.decode("utf-8", "backslashreplace")
+
+
 def show_deliveries(deliveries: "Deliveries", *, as_json: bool) -> None:
     """Print how many messages the broker has acknowledged, by stream and kind."""
     counts = sorted(deliveries.acknowledged.items())

@@ -8,7 +8,7 @@ import typer
 
 from lakehouse.cli.output import moment_text, print_json
 from lakehouse.settings import load_settings
-from streaming.cli.common import AsJson, Names, chosen_streams
+from streaming.cli.common import AsJson, Names, bytes_text, chosen_streams
 
 if TYPE_CHECKING:
     from streaming.dead_letters import DeadLetter
@@ -41,7 +41,8 @@ def dlq_show(
     for letter in found:
         place = f"{letter.topic}/{letter.partition}/{letter.offset}"
         reasons = ", ".join(letter.reasons)
-        typer.echo(f"{place:<26} {moment_text(letter.broker_at)} UTC  {reasons}")
+        mark = "  (replayed)" if letter.replayed else ""
+        typer.echo(f"{place:<26} {moment_text(letter.broker_at)} UTC  {reasons}{mark}")
         payload = "no value" if letter.payload is None else repr(letter.payload)[2:-1]
         typer.echo(f"    {payload if len(payload) <= _SHOWN else payload[: _SHOWN - 3] + '...'}")
 
@@ -77,10 +78,6 @@ def dlq_replay(
 
 
 def _letter(letter: "DeadLetter") -> dict[str, Any]:
-    texts = {
-        name: None if data is None else data.decode("utf-8", "backslashreplace")
-        for name, data in (("key", letter.key), ("payload", letter.payload))
-    }
     return {
         "stream": letter.stream,
         "topic": letter.topic,
@@ -88,5 +85,7 @@ def _letter(letter: "DeadLetter") -> dict[str, Any]:
         "offset": letter.offset,
         "reasons": list(letter.reasons),
         "broker_at": letter.broker_at,
-        **texts,
+        "replayed": letter.replayed,
+        "key": bytes_text(letter.key),
+        "payload": bytes_text(letter.payload),
     }

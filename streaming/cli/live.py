@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from streaming.app import StreamApp
 
 _SETTLE_SECONDS = 1.0
+_TELL_SECONDS = 5.0
+_FEW_RECORDS = 1000
 
 
 @dataclass(slots=True)
@@ -108,18 +110,29 @@ class LiveView:
         self._before: dict[str, int] = {}
         self._rates: dict[str, float] = {}
         self._measured = time.monotonic()
+        self._told = 0.0
+        self._waited: str | None = None
 
     def lines(self) -> None:
-        """Print the minutes that have finished since the last call."""
-        for line in self._board.finished(self._is_open):
+        """Print what is new since the last call: minutes, a backlog, what is waited for."""
+        for line in self._board.finished(self._open_starts()):
             self._say(line)
+        self._measure()
+        now = time.monotonic()
+        behind = self._behind()
+        if behind is not None and now - self._told >= _TELL_SECONDS:
+            self._told = now
+            self._say(behind)
+        if self._app.waiting not in (None, self._waited):
+            self._say(str(self._app.waiting))
+        self._waited = self._app.waiting
 
     def table(self) -> "Table":
         """The streams as they stand."""
         from rich import box
         from rich.table import Table
 
-        self._board.finished(self._is_open)
+        self._board.finished(self._open_starts())
         self._measure()
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
         for heading in (
@@ -140,15 +153,31 @@ class LiveView:
             )
             cells = [processor.devices, round(self._rates.get(name, 0)), *counts.values(), lag]
             table.add_row(name, *(f"{cell:,}" for cell in cells))
-        table.caption = "\n".join([*self._board.last.values(), self._app.waiting_for_disk or ""])
+        told = [*self._board.last.values(), self._behind(), self._app.waiting]
+        table.caption = "\n".join(line for line in told if line)
         table.caption_justify = "left"
         return table
 
-    def _is_open(self, name: str, start: int) -> bool:
-        return any(
-            processor.config.name == name and start in processor.open_starts()
-            for processor in self._app.processors
-        )
+    def _open_starts(self) -> Callable[[str, int], bool]:
+        # Looked for once a call: there may be as many open windows as devices.
+        found: dict[str, set[int]] = {}
+
+        def is_open(name: str, start: int) -> bool:
+            if name not in found:
+                for processor in self._app.processors:
+                    if processor.config.name == name:
+                        found[name] = processor.open_starts()
+            return start in found[name]
+
+        return is_open
+
+    def _behind(self) -> str | None:
+        """How far it is behind, in a line; None if it is not."""
+        waits, rate = sum(self._app.lag.values()), sum(self._rates.values())
+        if waits < max(_FEW_RECORDS, rate * _TELL_SECONDS):
+            return None
+        left = f", {waits / rate:,.0f} s left" if rate else ""
+        return f"catching up: {waits:,} records wait, {rate:,.0f} a second{left}"
 
     def _measure(self) -> None:
         now = time.monotonic()

@@ -9,17 +9,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lakehouse.errors import LakeError
-from lakehouse.locks import FileLock
-from lakehouse.settings import Settings, load_settings
+from lakehouse.settings import load_settings
 from streaming.cli.common import Group, Names, chosen_streams
 
 if TYPE_CHECKING:
     from streaming.app import StreamApp
     from streaming.cli.live import LiveView
     from streaming.config import StreamConfig
-
-_MAX_INSTANCES = 64
 
 
 def run(
@@ -39,7 +35,10 @@ def run(
     from streaming.brokers import EMBEDDED_LIMITS, open_broker
     from streaming.checkpoint_pace import CheckpointLimits
     from streaming.cli.live import LiveView, MinuteBoard
+    from streaming.instances import running_instance
     from streaming.outages import through_outages
+    from streaming.recount import refuse_unfinished
+    from streaming.stopping import stopped_by_signals
     from streaming.topics import ensure_topics
 
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
@@ -52,9 +51,11 @@ def run(
         broker = stack.enter_context(open_broker(settings))
         # A broker that has never answered is no outage: it is not there, or misspelt.
         ensure_topics(broker, streams)
+        stack.enter_context(running_instance(settings))
+        refuse_unfinished(settings, streams)
+        stop = stack.enter_context(stopped_by_signals())
         options = RunOptions(
             group=group,
-            instance=stack.enter_context(_Instance(settings, broker.embedded_id or "kafka")).name,
             checkpoints=checkpoints,
             stop_when_idle=until_idle,
         )
@@ -64,13 +65,17 @@ def run(
             typer.echo(EMBEDDED_LIMITS)
         typer.echo("End it with Ctrl-C.")
 
-        def attempt() -> StreamApp:
-            app = StreamApp(settings, broker, streams, options, board.on_emit)
-            _run_shown(app, LiveView(app, board, typer.echo))
-            return app
+        total = 0
 
-        app = through_outages(attempt)
-    total = sum(sum(counts.values()) for counts in app.outcomes.values())
+        def attempt() -> None:
+            nonlocal total
+            app = StreamApp(settings, broker, streams, options, board.on_emit, stop)
+            try:
+                _run_shown(app, LiveView(app, board, typer.echo))
+            finally:
+                total += app.records
+
+        through_outages(attempt, stop=stop)
     typer.echo(f"Ended: {total:,} records read, landed and committed. Next: lake build")
 
 
@@ -85,27 +90,6 @@ def _run_shown(app: "StreamApp", view: "LiveView") -> None:
     with Live(view.table(), refresh_per_second=2, transient=False) as live:
         app.on_tick = lambda: live.update(view.table())
         app.run()
-
-
-class _Instance:
-    """A state folder that no other instance on this machine uses."""
-
-    def __init__(self, settings: Settings, place: str) -> None:
-        self._folder = settings.state_dir / "stream" / place
-        self.name = ""
-
-    def __enter__(self) -> "_Instance":
-        for number in range(_MAX_INSTANCES):
-            lock = FileLock(self._folder / f"{number}.lock", purpose="lake stream run")
-            if lock.try_acquire():
-                self._lock, self.name = lock, str(number)
-                return self
-        raise LakeError(
-            f"{_MAX_INSTANCES} instances run on this machine already", "end some of them"
-        )
-
-    def __exit__(self, *_: object) -> None:
-        self._lock.release()
 
 
 def _topics(streams: "Sequence[StreamConfig]") -> str:

@@ -15,16 +15,21 @@ def status(group: Group = "lakehouse", as_json: AsJson = False) -> None:
     settings = load_settings()
     streams = chosen_streams(settings, None)
     with open_broker(settings, host=False) as broker:
-        partitions = partition_status(broker, streams, group)
+        partitions = partition_status(broker, streams, group, settings)
         say_embedded(broker)
     landed = landed_status(settings, streams)
     if as_json:
         print_json({"partitions": partitions, "landed": landed})
         return
     if partitions:
-        columns = {"topic": "left", "partition": "right", "committed": "right", "end": "right"}
-        rows = [[p.topic, p.partition, p.committed, p.end, p.lag] for p in partitions]
-        print_table(make_console(), columns | {"lag": "right"}, rows)
+        names = ("partition", "first", "landed to", "committed", "end", "lag")
+        columns = {"topic": "left"} | dict.fromkeys(names, "right")
+        rows = [
+            [p.topic, p.partition, p.first, p.landed, p.committed, p.end, p.lag] for p in partitions
+        ]
+        print_table(make_console(), columns, rows)
+        if gone := sum(p.gone for p in partitions):
+            typer.echo(f"{gone:,} records are gone: the broker removed them before they were read.")
         typer.echo()
     else:
         typer.echo("The broker has none of the topics yet. Next: lake stream run\n")

@@ -19,19 +19,25 @@ class Internal(NamedTuple):
     parameters: tuple[str, ...] = ()
 
 
+_APPLICATION = "quixstreams.app:Application"
+_CHECKPOINT = "quixstreams.checkpointing:Checkpoint"
 _CONTEXT = "quixstreams.processing:ProcessingContext"
 _CONSUMER = "quixstreams.internal_consumer:InternalConsumer"
+_PRODUCER = "quixstreams.internal_producer:InternalProducer"
 _ADMIN = "quixstreams.models.topics:TopicAdmin"
-_TRANSACTION = "quixstreams.state.base:PartitionTransaction"
 INTERNALS = (
-    Internal("quixstreams.app:Application.__init__", ("state_dir", "topic_manager")),
-    Internal("quixstreams.app:Application._on_lost", ("topic_partitions",)),
+    Internal(f"{_APPLICATION}.__init__", ("state_dir", "topic_manager", "use_changelog_topics")),
+    Internal(f"{_APPLICATION}._get_internal_producer"),
+    Internal(f"{_APPLICATION}._process_message", ("dataframe_composed",)),
+    Internal(f"{_APPLICATION}._on_assign", ("topic_partitions",)),
+    Internal(f"{_APPLICATION}._on_lost", ("topic_partitions",)),
+    Internal(f"{_APPLICATION}._on_revoke", ("topic_partitions",)),
+    Internal(f"{_APPLICATION}._setup_signal_handlers"),
     Internal("quixstreams.dataframe:StreamingDataFrame.processing_context"),
-    Internal("quixstreams.dataframe:StreamingDataFrame.register_store"),
-    Internal("quixstreams.dataframe:StreamingDataFrame.stream_id"),
-    Internal("quixstreams.kafka:ConnectionConfig.from_librdkafka_dict"),
-    Internal("quixstreams.models.messagecontext:MessageContext.offset"),
-    Internal("quixstreams.models.messagecontext:MessageContext.partition"),
+    Internal(
+        "quixstreams.models:MessageContext.__init__", ("topic", "partition", "offset", "size")
+    ),
+    Internal("quixstreams.runtracker:RunTracker.set_message_consumed", ("consumed",)),
     Internal(f"{_CONTEXT}.checkpoint"),
     Internal(f"{_CONTEXT}.commit_checkpoint", ("force",)),
     Internal(f"{_CONTEXT}.consumer"),
@@ -39,27 +45,24 @@ INTERNALS = (
     Internal(f"{_CONTEXT}.init_checkpoint"),
     Internal(f"{_CONTEXT}.producer"),
     Internal(f"{_CONTEXT}.sink_manager"),
-    Internal(f"{_CONTEXT}.state_manager"),
-    Internal("quixstreams.checkpointing:Checkpoint.get_store_transaction", ("stream_id",)),
+    Internal(f"{_CONTEXT}.store_offset", ("topic", "partition", "offset")),
+    Internal(f"{_CHECKPOINT}.empty"),
     Internal("quixstreams.dataframe:DataFrameRegistry.register_periodic_task"),
     Internal("quixstreams.sinks:SinkManager.register", ("sink",)),
     Internal("quixstreams.sinks.base:BaseSink.__init__", ("on_client_connect_success",)),
     Internal("quixstreams.sinks.base:BaseSink.flush"),
     Internal("quixstreams.sinks.base:BaseSink.on_paused"),
     Internal("quixstreams.sinks.base:SinkBackpressureError.__init__", ("retry_after",)),
-    Internal("quixstreams.state:StateStoreManager.get_store", ("stream_id",)),
-    Internal("quixstreams.state:StateStoreManager.recovery_required"),
-    Internal("quixstreams.state.base:Store.partitions"),
-    Internal(f"{_TRANSACTION}.get_bytes", ("key", "prefix")),
-    Internal(f"{_TRANSACTION}.set_bytes", ("key", "value", "prefix")),
-    Internal(f"{_CONSUMER}.assignment"),
-    Internal(f"{_CONSUMER}.committed", ("timeout",)),
-    Internal(f"{_CONSUMER}.get_watermark_offsets", ("timeout", "cached")),
-    Internal(f"{_CONSUMER}.position"),
-    Internal(
-        "quixstreams.internal_producer:InternalProducer.produce",
-        ("topic", "key", "value", "headers"),
-    ),
+    Internal(f"{_CONSUMER}._broker_available"),
+    Internal(f"{_CONSUMER}.commit", ("offsets", "asynchronous")),
+    Internal(f"{_CONSUMER}.consume", ("num_messages", "timeout")),
+    Internal(f"{_CONSUMER}.get_watermark_offsets", ("timeout",)),
+    Internal(f"{_PRODUCER}.__init__", ("broker_address", "extra_config", "flush_timeout")),
+    Internal(f"{_PRODUCER}._broker_available"),
+    Internal(f"{_PRODUCER}._on_delivery", ("err", "msg")),
+    Internal(f"{_PRODUCER}.flush", ("timeout",)),
+    Internal(f"{_PRODUCER}.poll"),
+    Internal(f"{_PRODUCER}.produce", ("topic", "key", "value", "headers", "on_delivery")),
     Internal(f"{_ADMIN}.admin_client"),
     Internal(f"{_ADMIN}.create_topics", ("topics", "timeout", "finalize_timeout")),
     Internal(f"{_ADMIN}.inspect_topics", ("topic_names", "timeout")),

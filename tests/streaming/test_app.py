@@ -1,23 +1,21 @@
 """The application on a broker: exact, never stopped by a record, final once, sparing with files."""
 
 import json
-import random
 import shutil
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
-from pkgutil import resolve_name
 
 import orjson
 import pytest
+from confluent_kafka import ConsumerGroupState
+from confluent_kafka.admin import AdminClient
 from support.stream.kit import (
     assert_exact,
-    corrupt,
     landed_dead,
     landed_outcomes,
-    landed_windows,
     now_us,
     own_streams,
     produce_raw,
@@ -32,6 +30,7 @@ from demo.sensors.readings import CLEAN
 from lakehouse.raw.verify import verify
 from streaming.brokers import Broker
 from streaming.config import SECOND_US, StreamConfig
+from streaming.outputs import MAX_DEAD_LETTER_BYTES
 from streaming.topics import ensure_topics
 
 KAFKA = pytest.param("kafka", marks=pytest.mark.kafka)
@@ -95,9 +94,13 @@ def test_nothing_that_can_be_sent_stops_the_application(broker: Broker, tmp_path
         for message in topic_records(broker, stream.dead_letter_topic)
         for headers in [{name: value.decode() for name, value in message.headers()}]
     }
-    assert produced == dead
+    heads = {
+        place: (reasons, payload and payload[:MAX_DEAD_LETTER_BYTES])
+        for place, (reasons, payload) in dead.items()
+    }
+    assert produced == heads
     again = run_app(tmp_path, broker, [stream], idle=2)
-    assert sum(again.outcomes["power"].values()) == 0, "offsets had not moved on"
+    assert again.records == 0, "offsets had not moved on"
 
 
 def test_each_minute_is_final_once_and_a_replay_says_the_same(
@@ -105,7 +108,7 @@ def test_each_minute_is_final_once_and_a_replay_says_the_same(
 ) -> None:
     (stream,) = own_streams(("climate",))
     ensure_topics(broker, [stream])
-    start = now_us() // 60_000_000 * 60_000_000 - 400 * SECOND_US
+    start = now_us() // 60_000_000 * 60_000_000 - 420 * SECOND_US
     produce_readings(broker, [stream], 180 * 4, dirt=CLEAN, rate=4, devices=3, start_us=start)
     sent = time.monotonic()
     used = {record.partition() for record in topic_records(broker, stream.topic)}
@@ -115,7 +118,7 @@ def test_each_minute_is_final_once_and_a_replay_says_the_same(
     def on_emit(_: object, device: str, window: object) -> None:
         emitted.append((device, window.start, window.count))  # type: ignore[attr-defined]
 
-    app = run_app(tmp_path / "1", broker, [stream], idle=32, on_emit=on_emit)
+    app = run_app(tmp_path / "1", broker, [stream], idle=40, on_emit=on_emit)
     assert time.monotonic() - sent < 60
     expected = {key: minute[0] for key, minute in recount(broker, stream)[1].items()}
     assert {(device, start): count for device, start, count in emitted} == expected
@@ -125,7 +128,7 @@ def test_each_minute_is_final_once_and_a_replay_says_the_same(
     assert app.outcomes["climate"]["accepted"] == 720
     first = sorted(emitted)
     emitted.clear()
-    run_app(tmp_path / "2", broker, [stream], idle=32, on_emit=on_emit, group="replay")
+    run_app(tmp_path / "2", broker, [stream], idle=40, on_emit=on_emit, group="replay")
     assert sorted(emitted) == first
 
 
@@ -153,86 +156,80 @@ def test_sigterm_lands_everything_and_ends_within_ten_seconds(
     assert_exact(tmp_path, broker, streams, 3000)
 
 
-@pytest.mark.parametrize(
-    ("refuser", "error"),
-    [
-        ("lakehouse.raw.writer.fsync_file", OSError(28, "No space left on device")),
-        (
-            "quixstreams.state.rocksdb.partition.RocksDBStorePartition.write",
-            Exception("IO error: No space left on device: While appending to file: 000004.log"),
-        ),
-    ],
-    ids=["files", "state"],
-)
 def test_a_full_disk_pauses_and_loses_nothing(
-    broker: Broker,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    refuser: str,
-    error: Exception,
+    broker: Broker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (stream,) = own_streams(("power",))
     ensure_topics(broker, [stream])
     produce_readings(broker, [stream], 1500)
     refused: list[str] = []
-    module, _, name = refuser.rpartition(".")
-    works = resolve_name(module.replace(".RocksDB", ":RocksDB")).__dict__[name]
+    from lakehouse.raw import writer
 
-    def fails_at_first(*arguments: object, **more: object) -> object:
-        if len(refused) < 3:
+    works = writer.fsync_file
+
+    def fails_at_first(path: Path) -> None:
+        # The second file of a checkpoint: what stands before it has landed, and stays.
+        if len(refused) < 6 and len(refused) % 2:
             refused.append("disk")
-            raise error
-        return works(*arguments, **more)
+            raise OSError(28, "No space left on device")
+        refused.append("room")
+        works(path)
 
-    monkeypatch.setattr(refuser, fails_at_first)
+    monkeypatch.setattr(writer, "fsync_file", fails_at_first)
     app = run_app(tmp_path, broker, [stream], idle=9)
-    assert refused
-    assert app.waiting_for_disk is None
+    assert "disk" in refused
+    assert app.waiting is None
     assert_exact(tmp_path, broker, [stream], 1500)
 
 
-@pytest.mark.parametrize("damage", ["deleted", "corrupt"])
-def test_a_lost_state_is_rebuilt(broker: Broker, tmp_path: Path, damage: str) -> None:
+def test_what_lies_in_the_state_folder_changes_nothing(broker: Broker, tmp_path: Path) -> None:
     streams = own_streams()
     ensure_topics(broker, streams)
     start = now_us() - 300 * SECOND_US
     produce_readings(broker, streams, 1001, start_us=start)
     run_app(tmp_path, broker, streams)
-    state = tmp_path / "data" / "state" / "stream" / (broker.embedded_id or "kafka")
-    if damage == "deleted":
-        shutil.rmtree(state)
-    else:
-        corrupt(state, random.Random(1), files=1000)
-    # The same readings again: only the state knows that they are duplicates.
+    shutil.rmtree(tmp_path / "data" / "state" / "stream", ignore_errors=True)
+    # The same readings again: only what has landed knows that they are duplicates.
     produce_readings(broker, streams, 1001, start_us=start)
     app = run_app(tmp_path, broker, streams)
     assert app.outcomes["power"]["duplicate"] > 100
     assert_exact(tmp_path, broker, streams, 2002)
 
 
-def test_minutes_of_another_raw_layer_begin_anew(broker: Broker, tmp_path: Path) -> None:
+def test_another_raw_layer_reads_the_topic_from_its_beginning(
+    broker: Broker, tmp_path: Path
+) -> None:
     (stream,) = own_streams(("power",))
     ensure_topics(broker, [stream])
     produce_readings(broker, [stream], 400, dirt=CLEAN, rate=40)
     run_app(tmp_path, broker, [stream])
-    # What `lake clean all` does: the group and its changelog stay on the broker.
+    # What `lake clean all` does: the group stays on the broker.
     shutil.rmtree(tmp_path / "data" / "raw")
     produce_readings(broker, [stream], 400, dirt=CLEAN, rate=40, seed=2)
     run_app(tmp_path, broker, [stream])
-    landed = landed_outcomes(tmp_path, stream)
-    assert len(landed) == 400
-    counted = sum(minute[0] for minute in landed_windows(tmp_path, stream).values())
-    assert counted == list(landed.values()).count("accepted")
+    assert_exact(tmp_path, broker, [stream], 800)
+
+
+def wait_for_both(broker: Broker, group: str) -> None:
+    """Wait until a group has two members that share the partitions."""
+    if broker.is_embedded:
+        # It does not say.
+        time.sleep(7)
+        return
+    admin = AdminClient(broker.client_config())
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        found = admin.describe_consumer_groups([group])[group].result(20)
+        if len(found.members) == 2 and found.state == ConsumerGroupState.STABLE:
+            return
+        time.sleep(0.3)
 
 
 def test_two_instances_share_the_partitions(broker: Broker, tmp_path: Path) -> None:
     streams = own_streams()
     ensure_topics(broker, streams)
     produce_readings(broker, streams, 2000)
-    victims = [
-        start_victim(tmp_path, broker, streams, boundary="none", idle=8, instance=str(n))
-        for n in range(2)
-    ]
+    victims = [start_victim(tmp_path, broker, streams, boundary="none", idle=8) for _ in range(2)]
     time.sleep(7)
     produce_readings(broker, streams, 4000, seed=2)
     outputs = [victim.communicate(timeout=90)[0] for victim in victims]

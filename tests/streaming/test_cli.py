@@ -83,6 +83,20 @@ def test_two_terminals(environment: dict[str, str], tmp_path: Path) -> None:
         assert shown[0].startswith("sensor_topic/")
         assert len(shown) == 4
         assert max(map(len, shown)) <= 80
+        peeked = json.loads(
+            lake(environment, "peek", "sensor_topic", "--limit", "7", "--json").stdout
+        )
+        assert len(peeked) == 7
+        newest = max(place["end"] for place in status["partitions"])
+        assert max(record["offset"] for record in peeked) < newest
+        shown = lake(environment, "peek", "power_dead_letters", "--limit", "1").stdout
+        assert shown.startswith("power_dead_letters/")
+        assert "reasons=" in shown
+        missing = lake(environment, "peek", "nowhere")
+        assert missing.returncode == 1
+        assert "name one of climate_dead_letters" in missing.stderr
+        refused = lake(environment, "recount")
+        assert "stream run` is running" in refused.stderr
         again = lake(environment, "dlq", "replay", "--rekey", "--dry-run")
         assert "still invalid" in again.stdout
     finally:
@@ -102,7 +116,8 @@ def test_replay_produces_the_fixed_letters_once(
     from streaming.dead_letters import dead_letters, replay
     from streaming.events import Event
     from streaming.landing import Landing
-    from streaming.records import EventRecord, RecordBatch, RejectedRecord
+    from streaming.records import RecordBatch, RejectedRecord
+    from streaming.window_state import Device, PartitionState
 
     settings = Settings(root=tmp_path)
     start_us = 1_772_366_400_000_000
@@ -110,22 +125,23 @@ def test_replay_produces_the_fixed_letters_once(
         POWER, seed=1, start_us=start_us, rate=1, devices=1, dirt=Dirt(*[0.0] * 7, 1.0)
     )
     rejected = RecordBatch()
-    rejected.first_offset, rejected.last_offset = 0, 2
     for offset in range(3):
         value = next(source).value
-        rejected.rejected.append(RejectedRecord(offset, start_us, ("missing_key",), None, value))
-    Landing(settings.raw_dir, POWER, "x").land_events(0, rejected)
+        rejected.reject(RejectedRecord(offset, start_us, ("missing_key",), None, value))
+    landing = Landing(settings.raw_dir, POWER)
+    landing.land_events("x", 0, rejected, after_offset=-1, state=PartitionState())
     assert len(dead_letters(settings, POWER, reason="missing_key")) == 3
     assert len(dead_letters(settings, POWER, reason="not_json")) == 0
     assert replay(settings, POWER, None).invalid == {"missing_key": 3}
     assert replay(settings, POWER, None, rekey=True).produced == 3
     event = Event("power-000", start_us, (1, 1, 1), ("Oslo",), False)
     landed = RecordBatch()
-    landed.first_offset = landed.last_offset = 3
-    landed.events.append(EventRecord(3, start_us, "accepted", event, b"power-000", None))
-    Landing(settings.raw_dir, POWER, "x").land_events(0, landed)
+    landed.add(3, start_us, "accepted", event, Device("power-000", start_us), None)
+    landing.land_events("x", 0, landed, after_offset=2, state=PartitionState())
     done = replay(settings, POWER, None, rekey=True)
     assert (done.produced, done.landed) == (2, 1)
+    marks = {letter.offset: letter.replayed for letter in dead_letters(settings, POWER)}
+    assert sorted(marks.values()) == [False, False, True], "what has landed since is marked"
 
 
 @pytest.mark.parametrize("demo_first", [True, False])
@@ -139,7 +155,7 @@ def test_the_demo_adds_its_command_to_the_streams(demo_first: bool) -> None:
     (group,) = app.registered_groups
     assert group.typer_instance is not None
     commands = [c.callback.__name__ for c in group.typer_instance.registered_commands if c.callback]
-    assert sorted(commands) == ["produce", "replay", "run", "status"]
+    assert sorted(commands) == ["peek", "produce", "recount", "replay", "run", "status"]
 
 
 @pytest.mark.parametrize(

@@ -27,27 +27,29 @@ def test_quix_still_has(internal: Internal) -> None:
 def test_an_internal_that_an_upgrade_has_changed_is_noticed() -> None:
     for gone in (
         Internal("quixstreams.app:Application._on_gone"),
-        Internal("quixstreams.state:StateStoreManager.get_store", ("stream",)),
+        Internal("quixstreams.internal_consumer:InternalConsumer.consume", ("count",)),
     ):
         with pytest.raises(AssertionError):
             test_quix_still_has(gone)
 
 
 def test_quix_calls_what_we_override() -> None:
-    """The subclass is of use only if Quix itself asks for the method when partitions are lost."""
+    """The subclass is of use only if Quix itself asks for these methods."""
     from quixstreams.app import Application
 
-    assert "on_lost=self._on_lost" in inspect.getsource(Application._run_dataframe)
+    run = inspect.getsource(Application._run_dataframe)
+    for name in ("on_assign", "on_revoke", "on_lost"):
+        assert f"{name}=self._{name}" in run
+    assert "process_message = self._process_message" in run
+    assert "self._setup_signal_handlers()" in inspect.getsource(Application.run)
+    assert "self._get_internal_producer(" in inspect.getsource(Application.__init__)
 
 
-def test_a_checkpoint_lands_then_writes_the_changelog_then_offsets_then_state() -> None:
+def test_a_checkpoint_lands_before_it_commits_offsets() -> None:
     calls = MagicMock()
     calls.producer.flush.return_value = 0
     calls.sink_manager.sinks = [calls.sink]
-    calls.transaction.failed = False
     calls.consumer.commit.return_value = []
-    calls.dataframe_registry.get_topics_for_stream_id.return_value = ["topic"]
-    calls.state_manager.get_store().start_partition_transaction.return_value = calls.transaction
     checkpoint: Any = Checkpoint(
         commit_interval=60,
         producer=calls.producer,
@@ -56,15 +58,8 @@ def test_a_checkpoint_lands_then_writes_the_changelog_then_offsets_then_state() 
         sink_manager=calls.sink_manager,
         dataframe_registry=calls.dataframe_registry,
     )
-    checkpoint.get_store_transaction("topic", 0)
     checkpoint.store_offset("topic", 0, 7)
     checkpoint.commit()
-    steps = {
-        "sink.flush": "files",
-        "transaction.prepare": "changelog",
-        "producer.flush": "changelog is durable",
-        "consumer.commit": "offsets",
-        "transaction.flush": "state",
-    }
+    steps = {"sink.flush": "files", "consumer.commit": "offsets"}
     made = [steps[name] for name, *_ in calls.mock_calls if name in steps]
     assert made == list(steps.values())

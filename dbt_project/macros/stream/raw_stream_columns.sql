@@ -20,7 +20,10 @@
         {%- for measure in stream_measures(stream) -%}
             {%- do columns.append((measure, 'decimal(18,6)')) -%}
         {%- endfor -%}
-        {%- do columns.extend([('record_key', 'blob'), ('payload', 'blob')]) -%}
+        {%- do columns.extend([
+            ('watermark_at', 'timestamptz'), ('heard_at', 'timestamptz'),
+            ('record_key', 'blob'), ('payload', 'blob'),
+        ]) -%}
     {%- else -%}
         {%- do columns.extend([
             ('version', 'bigint'), ('through_offset', 'bigint'), ('device', 'varchar'),

@@ -19,7 +19,8 @@ from streaming.config import MICRO, MINUTE_US, StreamConfig
 from streaming.events import Event, decoder
 from streaming.landing import Landing
 from streaming.producer import Message
-from streaming.records import EventRecord, RecordBatch
+from streaming.records import RecordBatch
+from streaming.window_state import Device, PartitionState
 from support.stream.declared import POWER, STREAMS
 from support.stream.simulated import START, SimulatedPartition, some_readings
 
@@ -142,16 +143,17 @@ def land_days(raw_dir: Path, days: range, *, per_day: int) -> None:
     values = (1_000_000, 230_000_000, 5_000_000)
     for day in days:
         for number in (0, 1):
-            landing = Landing(raw_dir, POWER, "log-1")
+            landing = Landing(raw_dir, POWER)
             for half in (0, 1):
                 batch = RecordBatch()
                 first = (day * 2 + half) * (per_day // 2)
-                batch.first_offset, batch.last_offset = first, first + per_day // 2 - 1
-                for offset in range(batch.first_offset, batch.last_offset + 1):
+                for offset in range(first, first + per_day // 2):
                     broker_us = START + offset * step + number
                     outcome = "late" if offset % 100 == 0 else "accepted"
                     at_us = broker_us - 60 * MINUTE_US - 7 if outcome == "late" else broker_us
                     event = Event(f"meter-{number}", at_us, values, ("Oslo",), False)
-                    record = EventRecord(offset, broker_us, outcome, event, b"meter", None)
-                    batch.events.append(record)
-                landing.land_events(number, batch)
+                    device = Device(event.device, broker_us, broker_us)
+                    batch.add(offset, broker_us, outcome, event, device, None)
+                landing.land_events(
+                    "log-1", number, batch, after_offset=first - 1, state=PartitionState()
+                )

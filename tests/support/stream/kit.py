@@ -2,19 +2,20 @@
 
 import json
 import os
-import random
 import secrets
 import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import duckdb
-from confluent_kafka import Consumer, TopicPartition
+import orjson
+from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME, Consumer, TopicPartition
 
 from demo.sensors.readings import Dirt, of_streams
 from lakehouse.settings import Settings
@@ -92,15 +93,16 @@ def run_app(
     """Run an application until nothing has come for ``idle`` seconds."""
     options = RunOptions(
         group=more.pop("group", "test-" + streams[0].topic),
-        instance=more.pop("instance", "0"),
         stop_when_idle=idle,
         checkpoints=QUICK,
         consumer={**SESSION, **more.pop("consumer", {})},
         **more.pop("options", {}),
     )
+    on_tick: Callable[[StreamApp], None] = more.pop("on_tick", lambda _: None)
 
     def attempt() -> StreamApp:
         app = StreamApp(Settings(root=root), broker, streams, options, **more)
+        app.on_tick = lambda: on_tick(app)
         app.run()
         return app
 
@@ -139,12 +141,13 @@ def recount(
     for message in topic_records(broker, stream.topic):
         place = (message.partition(), message.offset())
         windows = partitions.setdefault(place[0], PartitionWindows(stream))
-        broker_us = message.timestamp()[1] * 1000
+        kind, broker_ms = message.timestamp()
+        broker_us, stamped = broker_ms * 1000, kind == TIMESTAMP_LOG_APPEND_TIME
         found = decode(message.value(), message.key(), broker_us)
         if isinstance(found, Event):
-            outcomes[place] = windows.process(found, broker_us, place[1])
+            outcomes[place] = windows.process(found, broker_us, place[1], stamped=stamped)
         else:
-            windows.observe(broker_us)
+            windows.observe(broker_us, stamped=stamped)
             outcomes[place] = REJECTED
             dead[f"{place[0]}/{place[1]}"] = (",".join(found), message.value())
     minutes = {
@@ -153,6 +156,60 @@ def recount(
         for key, window in windows.changed.items()
     }
     return outcomes, minutes, dead
+
+
+def assert_told(root: Path, broker: Broker, stream: StreamConfig) -> None:
+    """What has landed as final or rejected is on its topic as well, at least once."""
+    letters = {
+        f"{headers['partition']}/{headers['offset']}"
+        for message in topic_records(broker, stream.dead_letter_topic)
+        for headers in [{name: value.decode() for name, value in message.headers()}]
+    }
+    assert set(landed_dead(root, stream)) <= letters
+    told = set()
+    for message in topic_records(broker, stream.minutes_topic):
+        said = orjson.loads(message.value())
+        told.add((message.key().decode(), said["window_start_us"], said["event_count"]))
+    with duckdb.connect() as db:
+        final = db.execute(
+            f"""select device, epoch_us(window_start), event_count
+            from '{_files(root, stream.windows_table)}' where topic = ? and is_final""",
+            [stream.topic],
+        ).fetchall()
+    assert set(final) <= told
+
+
+def assert_landed_once(root: Path, stream: StreamConfig) -> int:
+    """No record landed twice, and every minute is the sum of the accepted ones; how many landed."""
+    events, windows = _files(root, stream.events_table), _files(root, stream.windows_table)
+    sums = ", ".join(f"sum({m.name}) filter (outcome = 'accepted')" for m in stream.measures)
+    told = ", ".join(f"{m.name}_sum" for m in stream.measures)
+    place = "log_id, topic_partition"
+    with duckdb.connect() as db:
+        rows, records = db.execute(
+            f"""select count(*), count(distinct (log_id, topic_partition, record_offset))
+            from '{events}' where topic = ?""",
+            [stream.topic],
+        ).fetchall()[0]
+        assert rows == records, "a record landed twice"
+        recounted = db.execute(
+            f"""select {place}, device, time_bucket(interval '1 minute', event_at) as start,
+                count(*) filter (outcome = 'accepted'),
+                count(*) filter (outcome = 'duplicate'), {sums}
+            from '{events}' where topic = ? and outcome in ('accepted', 'duplicate')
+            group by all order by all""",
+            [stream.topic],
+        ).fetchall()
+        counted = db.execute(
+            f"""select {place}, device, window_start, event_count, duplicate_count, {told}
+            from '{windows}' where topic = ?
+            qualify row_number() over (partition by {place}, device, window_start
+                order by version desc, is_final desc) = 1
+            order by all""",
+            [stream.topic],
+        ).fetchall()
+    assert counted == recounted
+    return int(rows)
 
 
 def _files(root: Path, table: str) -> str:
@@ -215,16 +272,6 @@ def assert_exact(root: Path, broker: Broker, streams: list[StreamConfig], sent: 
     assert total == sent
 
 
-def corrupt(state: Path, chance: random.Random, files: int) -> None:
-    """Flip bytes in some of the state store's files."""
-    found = sorted(path for path in state.rglob("*") if path.suffix in (".sst", ".log"))
-    for path in chance.sample(found, min(files, len(found))):
-        data = bytearray(path.read_bytes())
-        for _ in range(min(20, len(data))):
-            data[chance.randrange(len(data))] ^= 0xFF
-        path.write_bytes(data)
-
-
 def start_victim(
     root: Path,
     broker: Broker,
@@ -232,11 +279,11 @@ def start_victim(
     *,
     boundary: str,
     idle: float,
-    instance: str = "0",
     chance: float = 0.25,
     seed: int = 0,
     rows: int = 1500,
     consumer: dict[str, object] | None = None,
+    group: str | None = None,
 ) -> "subprocess.Popen[str]":
     """Start a process that runs an application and kills itself at a boundary; see ``victim``."""
     fields = ("topic", "minutes_topic", "dead_letter_topic")
@@ -245,8 +292,7 @@ def start_victim(
         "bootstrap": broker.bootstrap,
         "embedded_id": broker.embedded_id,
         "streams": {s.name: {f: getattr(s, f) for f in fields} for s in streams},
-        "group": "test-" + streams[0].topic,
-        "instance": instance,
+        "group": group or "test-" + streams[0].topic,
         "boundary": boundary,
         "chance": chance,
         "seed": seed,

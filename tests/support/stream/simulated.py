@@ -10,7 +10,7 @@ from streaming.config import MINUTE_US, StreamConfig
 from streaming.events import Event, decoder, parse_time
 from streaming.landing import Landing
 from streaming.producer import Message
-from streaming.records import EventRecord, RecordBatch, RejectedRecord
+from streaming.records import RecordBatch, RejectedRecord
 from streaming.windows import REJECTED, PartitionWindows
 from support.stream.declared import POWER
 
@@ -36,26 +36,24 @@ class SimulatedPartition:
     outcomes: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.landing = Landing(self.raw_dir, self.config, self.log_id)
+        self.landing = Landing(self.raw_dir, self.config)
         self.windows = PartitionWindows(self.config)
         self.decode = decoder(self.config)
 
     def checkpoint(self, messages: list[Message], *, die_between_files: bool = False) -> None:
         """Decide records and land them; silence after them is looked for."""
         batch = RecordBatch()
-        batch.first_offset = self.offset
         for message in messages:
             decoded = self.decode(message.value, message.key, message.due_us)
             place = (self.offset, message.due_us)
             if isinstance(decoded, Event):
                 outcome = self.windows.process(decoded, message.due_us, self.offset)
                 payload = message.value if decoded.keep_payload else None
-                batch.events.append(EventRecord(*place, outcome, decoded, message.key, payload))
+                batch.add(*place, outcome, decoded, self.windows.device, payload)
             else:
                 outcome = REJECTED
                 self.windows.observe(message.due_us)
-                batch.rejected.append(RejectedRecord(*place, decoded, message.key, message.value))
-            batch.last_offset = self.offset
+                batch.reject(RejectedRecord(*place, decoded, message.key, message.value))
             self.offset += 1
             self.outcomes.append(outcome)
         self.windows.close_silent()
@@ -63,16 +61,22 @@ class SimulatedPartition:
 
     def fall_silent(self) -> None:
         """Let every open window become final by silence."""
-        self.windows.emit_silent(self.windows.state.broker_us + 10 * MINUTE_US)
+        self.windows.emit_silent(self.windows.state.clock.broker_us + 10 * MINUTE_US)
         self._land(RecordBatch(), False)
 
     def _land(self, batch: RecordBatch, die_between_files: bool) -> None:
         changed = [(name, window) for (name, _), window in self.windows.changed.items()]
         if changed:
-            self.landing.land_windows(self.number, changed, self.offset - 1)
-        self.windows.changed.clear()
+            self.landing.land_windows(self.log_id, self.number, changed, self.offset - 1)
+        self.windows.changed = {}
         if batch.size and not die_between_files:
-            self.landing.land_events(self.number, batch)
+            self.landing.land_events(
+                self.log_id,
+                self.number,
+                batch,
+                after_offset=batch.first_offset - 1,
+                state=self.windows.state,
+            )
 
 
 def some_readings(

@@ -13,8 +13,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from quixstreams.state.rocksdb.transaction import RocksDBPartitionTransaction
-
 import streaming.app
 from lakehouse.settings import Settings
 from streaming.app import RunOptions, StreamApp
@@ -25,15 +23,13 @@ from support.stream.declared import STREAMS
 from support.stream.kit import QUICK, SESSION
 
 BOUNDARIES = (
+    "before-outputs",
+    "after-outputs",
     "before-files",
     "between-files",
     "after-files",
-    "before-changelog",
-    "after-changelog",
     "before-offsets",
     "after-offsets",
-    "before-state",
-    "after-state",
     "mid-batch",
 )
 
@@ -73,28 +69,28 @@ def main() -> None:
     streaming.app._TICK_SECONDS = 0.05
     options = RunOptions(
         group=order["group"],
-        instance=order["instance"],
         checkpoints=checkpoints,
         stop_when_idle=order["idle"],
         consumer={**SESSION, **order["consumer"]},
     )
-    land_windows, on_record = Landing.land_windows, StreamProcessor.on_record
+    land_windows, on_records = Landing.land_windows, StreamProcessor.on_records
 
     def land_then_maybe_die(*args: Any) -> Any:
         result = land_windows(*args)
         killer.at("between-files", 0.4)
         return result
 
-    def record_unless_dead(*args: Any) -> None:
-        killer.at("mid-batch", 1 / 1500)
-        on_record(*args)
+    def records_unless_dead(processor: Any, number: int, messages: Any) -> None:
+        half = len(messages) // 2
+        on_records(processor, number, messages[:half])
+        killer.at("mid-batch", len(messages) / 1500)
+        on_records(processor, number, messages[half:])
 
     Landing.land_windows = land_then_maybe_die  # type: ignore[method-assign]
-    StreamProcessor.on_record = record_unless_dead  # type: ignore[method-assign]
+    StreamProcessor.on_records = records_unless_dead  # type: ignore[method-assign]
     killer.around(StreamProcessor, "land", "files")
-    killer.around(RocksDBPartitionTransaction, "flush", "state")
     app = StreamApp(Settings(root=Path(order["root"])), broker, streams, options)
-    killer.around(app._quix.context.producer, "flush", "changelog")
+    killer.around(app._quix.context.producer, "flush", "outputs")
     killer.around(app._quix.context.consumer, "commit", "offsets")
     app.run()
     print("done", json.dumps(app.outcomes), flush=True)
