@@ -19,7 +19,7 @@ UV := uv==0.13.8
 PYTHONS := python3 python3.13 python3.12 python3.11
 IS_USABLE := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 
-.PHONY: help env demo ui test test-guard test-all mutants test-kafka kafka-up kafka-down lint lock bench docs clean
+.PHONY: help env demo ui test test-guard test-all mutants test-kafka kafka-up kafka-down lint lock bench docs erd clean
 
 help:  ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -98,6 +98,10 @@ bench: $(ENVIRONMENT)  ## Measure speed and memory against the promised bounds.
 docs: $(ENVIRONMENT)  ## Write the warehouse's documentation as one HTML file.
 	@$(BIN)/dbt docs generate --static --quiet $(DBT_FLAGS)
 	@echo "Open dbt_project/target/static_index.html"
+
+erd: $(ENVIRONMENT)  ## Draw the published tables again (docs/erd.md).
+	@$(BIN)/dbt parse --quiet $(DBT_FLAGS)
+	@$(BIN)/python -m lakehouse.dbt.erd dbt_project/target/manifest.json >docs/erd.md
 
 clean: $(ENVIRONMENT)  ## Remove what was made (SCOPE=build, warehouse or all).
 	@$(LAKE) clean $(SCOPE)

@@ -7,15 +7,12 @@ Here belongs which database it is. Here does not belong how the server runs (``d
 what is in it (``demo.shop``).
 """
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from dotenv import dotenv_values
-
 from demo.postgres.embedded import EXTRACTOR_ROLE, SUPERUSER, EmbeddedPostgres
 from lakehouse.locks import file_lock
-from lakehouse.settings import Settings
+from lakehouse.settings import Settings, read_variable
 from lakehouse.source import DefaultSource
 
 VARIABLE = "LAKE_DEMO_DSN"
@@ -23,7 +20,7 @@ VARIABLE = "LAKE_DEMO_DSN"
 
 def named_dsn(settings: Settings) -> str | None:
     """What ``LAKE_DEMO_DSN`` says, in the environment or else in ``.env``."""
-    return os.environ.get(VARIABLE) or dotenv_values(settings.root / ".env").get(VARIABLE) or None
+    return read_variable(settings, VARIABLE)
 
 
 @contextmanager

@@ -63,8 +63,11 @@ def _extract(context: DemoContext) -> str:
     from demo.database import open_database
     from ingest.postgres import extract_tables
     from ingest.sources import load_sources
+    from lakehouse.source import DEFAULT_VARIABLE
 
-    tables = load_sources(context.settings)
+    # The sources that name a database of their own are not the demo's.
+    specs = load_sources(context.settings)
+    tables = [spec for spec in specs if spec.dsn_env == DEFAULT_VARIABLE]
     with open_database(context.settings) as dsn:
         reports = extract_tables(context.settings, dsn, tables)
     batches = sum(len(report.batches) for report in reports)

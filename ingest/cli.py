@@ -1,4 +1,6 @@
-"""The batch layer's commands: ``extract`` and ``raw``, and those of ``cli_state``.
+"""The batch layer's commands: ``extract`` and ``raw``.
+
+``state`` and the like are in ``cli_state``, ``source`` in ``ingest.onboarding``.
 
 Here belong arguments and how results look. Here does not belong anything that another caller than a
 person at a terminal would need too.
@@ -12,12 +14,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ingest import cli_state
+from ingest.onboarding import cli as onboarding
 from lakehouse.cli.output import WIDTH, examples, make_console, print_json, print_table
 from lakehouse.errors import LakeError
 from lakehouse.settings import load_settings
 
 if TYPE_CHECKING:
     from ingest.postgres import ExtractReport
+    from ingest.sources import TableSpec
+    from lakehouse.settings import Settings
 
 _AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -28,7 +33,7 @@ def register(app: typer.Typer) -> None:
         epilog=examples(
             "lake extract",
             "lake extract customers transactions",
-            "lake extract customers --full",
+            "lake extract shop.customers --full",
             "lake extract --json",
         )
     )(extract)
@@ -40,11 +45,13 @@ def register(app: typer.Typer) -> None:
     )(set_aside_raw)
     app.add_typer(raw, name="raw")
     cli_state.register(app)
+    onboarding.register(app)
 
 
 def extract(
     tables: Annotated[
-        list[str] | None, typer.Argument(metavar="[TABLE]...", help="Tables; else all of them.")
+        list[str] | None,
+        typer.Argument(metavar="[TABLE]...", help="Tables or sources; else all of them."),
     ] = None,
     full: Annotated[
         bool, typer.Option("--full", help="Read every row and land what differs from raw.")
@@ -57,27 +64,24 @@ def extract(
     ] = 250_000,
     as_json: _AsJson = False,
 ) -> None:
-    """Land what changed in the source database as raw commits.
+    """Land what changed in the source databases as raw commits.
 
-    Safe to stop and to repeat at any time: it goes on after the last commit.
+    A source that does not answer stops no other one. Safe to stop and to repeat
+    at any time: it goes on after the last commit.
     """
-    from ingest.postgres import ExtractionError, extract_tables
+    from ingest.postgres import ExtractionError
+    from ingest.run import extract_sources
     from ingest.sources import load_sources, select_tables
-    from lakehouse.source import source_dsn
 
     settings = load_settings()
     chosen = select_tables(load_sources(settings), tables)
+    if not tables:
+        chosen = _without_absent(settings, chosen)
     failure: ExtractionError | None = None
     try:
-        with source_dsn(settings) as dsn:
-            reports: Sequence[ExtractReport] = extract_tables(
-                settings,
-                dsn,
-                chosen,
-                chunk_rows=chunk_rows,
-                allow_deletes=allow_deletes,
-                full=full,
-            )
+        reports: Sequence[ExtractReport] = extract_sources(
+            settings, chosen, chunk_rows=chunk_rows, allow_deletes=allow_deletes, full=full
+        )
     except ExtractionError as error:
         reports, failure = error.reports, error
     if as_json:
@@ -136,6 +140,25 @@ def set_aside_raw(
     typer.echo("Next: lake extract, then lake build")
 
 
+def _without_absent(settings: "Settings", specs: "list[TableSpec]") -> "list[TableSpec]":
+    """Leave out the demo's tables where there is no demo, if there is anything else."""
+    from ingest.sources import by_source
+    from lakehouse.source import source_absence
+
+    kept: list[TableSpec] = []
+    absent: list[str] = []
+    for name, tables in by_source(specs).items():
+        if absence := source_absence(settings, tables[0].dsn_env):
+            absent.append(f"{name} is left out: {absence}")
+        else:
+            kept += tables
+    if not kept:
+        return specs
+    for sentence in absent:
+        typer.echo(sentence, err=True)
+    return kept
+
+
 def _show(reports: Sequence["ExtractReport"]) -> None:
     if sys.stdout.isatty():
         _show_table(reports)
@@ -144,7 +167,7 @@ def _show(reports: Sequence["ExtractReport"]) -> None:
             typer.echo(_line(report))
     for report in reports:
         for warning in report.warnings:
-            typer.echo(f"{report.table}: {warning}", err=True)
+            typer.echo(f"{_name(report)}: {warning}", err=True)
     doubts = {r.guarantee for r in reports if r.guarantee and r.guarantee.startswith("lookback")}
     for guarantee in sorted(doubts):
         typer.echo(f"The watermark is not exact: {guarantee}", err=True)
@@ -161,7 +184,7 @@ def _show_table(reports: Sequence["ExtractReport"]) -> None:
     }
     rows = [
         (
-            report.table,
+            _name(report),
             "failed" if report.error else report.upserts,
             report.deletes,
             _short(report.watermark_after),
@@ -175,7 +198,7 @@ def _show_table(reports: Sequence["ExtractReport"]) -> None:
 
 def _line(report: "ExtractReport") -> str:
     if report.error:
-        return f"{report.table}: failed"
+        return f"{_name(report)}: failed"
     found = f"{report.upserts:,} new, {report.deletes:,} deleted" if report.rows else "nothing new"
     complete = (
         f"complete below {_short(report.watermark_after) or 'nothing yet'}"
@@ -183,9 +206,13 @@ def _line(report: "ExtractReport") -> str:
         else "read as a whole"
     )
     return (
-        f"{report.table}: {found}; {complete}"
+        f"{_name(report)}: {found}; {complete}"
         f" ({(report.guarantee or 'unknown').split(':')[0]}), {report.seconds:.1f} s"
     )
+
+
+def _name(report: "ExtractReport") -> str:
+    return f"{report.source}.{report.table}"
 
 
 def _short(watermark: str | None) -> str | None:

@@ -152,7 +152,7 @@ def backfill(
         raise LakeError(
             f"{spec.label} has not been loaded yet", f"run `lake extract {spec.name}` first"
         )
-    with source_dsn(settings) as dsn:
+    with source_dsn(settings, spec.dsn_env) as dsn:
         condition, rows = range_condition(dsn, spec, first, beyond)
     typer.echo(
         f"{spec.label}: reads {rows:,} rows again, from {first} to before {beyond}, and lands "
@@ -171,7 +171,7 @@ def _move(
     from ingest.postgres.adjust import foretell, move
     from lakehouse.source import source_dsn
 
-    with source_dsn(settings) as dsn:
+    with source_dsn(settings, spec.dsn_env) as dsn:
         step = foretell(settings, dsn, spec, to)
     if only_back and step.is_forward:
         raise LakeError(
@@ -198,7 +198,11 @@ def _table(name: str) -> "tuple[Settings, TableSpec]":
     from ingest.sources import load_sources, select_tables
 
     settings = load_settings()
-    return settings, select_tables(load_sources(settings), [name])[0]
+    chosen = select_tables(load_sources(settings), [name])
+    if len(chosen) != 1:
+        tables = ", ".join(spec.label for spec in chosen)
+        raise LakeError(f"{name} is a source and not a table", f"choose from {tables}")
+    return settings, chosen[0]
 
 
 def _extracted(
@@ -209,23 +213,21 @@ def _extracted(
     rows_a_range: int = 20_000,
     only: str | None = None,
 ) -> "tuple[Sequence[ExtractReport], LakeError | None]":
-    from ingest.postgres import ExtractionError, extract_tables
+    from ingest.postgres import ExtractionError
+    from ingest.run import extract_sources
     from ingest.sources import load_sources, select_tables
-    from lakehouse.source import source_dsn
 
     settings = load_settings()
     chosen = select_tables(load_sources(settings), tables)
     try:
-        with source_dsn(settings) as dsn:
-            return extract_tables(
-                settings,
-                dsn,
-                chosen,
-                reconcile=reconcile,
-                repair=repair,
-                rows_a_range=rows_a_range,
-                only=only,
-            ), None
+        return extract_sources(
+            settings,
+            chosen,
+            reconcile=reconcile,
+            repair=repair,
+            rows_a_range=rows_a_range,
+            only=only,
+        ), None
     except ExtractionError as error:
         return error.reports, error
 

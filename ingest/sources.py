@@ -6,16 +6,18 @@ the extractor.
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import yaml
 
 from lakehouse.errors import LakeError
 from lakehouse.settings import Settings
+from lakehouse.source import DEFAULT_VARIABLE
 
 NullCursor = Literal["include", "raise", "exclude"]
 Deletes = Literal["reconcile", "ignore"]
@@ -30,18 +32,16 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "clock": ("database", "application"),
     "schema_drift": ("evolve", "freeze"),
 }
-_TABLE_KEYS = {
-    "name",
-    "schema",
-    "primary_key",
-    "cursor",
-    "lookback",
-    "max_delete_share",
-    "deletes_every",
-    *_CHOICES,
-}
-_SOURCE_KEYS = {"name", "schema", "tables"}
+_FILE_KEYS = ("sources",)
+_SOURCE_KEYS = ("name", "dsn_env", "schema", "tables")
+_TABLE_KEYS = (
+    "name", "table", "schema", "primary_key", "cursor", "lookback", "max_delete_share",
+    "deletes_every", *_CHOICES
+)  # fmt: skip
+_RESERVED = {"stream": "the streams land under it", "base": "base models have it for a folder"}
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
+_PLAIN = re.compile(r"[a-z_][a-z0-9_$]*")
+_VARIABLE = re.compile(r"[A-Z][A-Z0-9_]*")
 
 
 class SourcesError(LakeError):
@@ -73,7 +73,7 @@ class TableSpec:
     Attributes:
         source: Name of the source: the first folder below the raw layer.
         schema: PostgreSQL schema that holds the table.
-        name: The table, there and in the raw layer.
+        name: The table in the raw layer, in dbt and in Dagster: a plain name.
         primary_key: Columns that identify a row; empty means the key that the database declares.
         cursor: Column that grows whenever a row is inserted or updated; None means that every run
             reads the whole table.
@@ -86,6 +86,8 @@ class TableSpec:
         deletes_every: How often the keys of a large table are compared; None means at every run of
             a small one, and hourly.
         max_delete_share: Largest share of the live rows that one run may tombstone, 0 to 1.
+        table: The table in PostgreSQL; None if it has the name above there, too.
+        dsn_env: The environment variable that holds the address of the source's database.
     """
 
     source: str
@@ -100,11 +102,40 @@ class TableSpec:
     schema_drift: SchemaDrift = "evolve"
     deletes_every: timedelta | None = None
     max_delete_share: float = _DEFAULT_DELETE_SHARE
+    table: str | None = None
+    dsn_env: str = DEFAULT_VARIABLE
+
+    @property
+    def relation(self) -> str:
+        """The table's name in PostgreSQL, as it is there."""
+        return self.table or self.name
+
+    @property
+    def origin(self) -> str:
+        """Schema and table as they are written in SQL."""
+        return f"{as_identifier(self.schema)}.{as_identifier(self.relation)}"
 
     @property
     def label(self) -> str:
         """How messages name the table."""
         return f"{self.source}.{self.name}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceSpec:
+    """What is declared about a source.
+
+    Attributes:
+        name: Its name.
+        dsn_env: The environment variable that holds the address of its database.
+        schema: PostgreSQL schema of the tables that name none; None if each names one.
+        tables: Its tables.
+    """
+
+    name: str
+    dsn_env: str
+    schema: str | None
+    tables: tuple[TableSpec, ...]
 
 
 def load_sources(settings: Settings) -> tuple[TableSpec, ...]:
@@ -119,22 +150,80 @@ def load_sources(settings: Settings) -> tuple[TableSpec, ...]:
     Raises:
         SourcesError: The file is missing or something in it cannot be used.
     """
-    # In the checkout, as `.env` and the dbt project: the installed code may lie elsewhere.
-    file = settings.root / "ingest" / "sources.yml"
+    return tuple(table for source in read_sources(settings) for table in source.tables)
+
+
+def read_sources(settings: Settings) -> tuple[SourceSpec, ...]:
+    """Read and check the list of sources, those without a table included.
+
+    Raises:
+        SourcesError: The file is missing or something in it cannot be used.
+    """
+    file = sources_file(settings)
     try:
-        content = yaml.load(file.read_bytes(), Loader=_loader())  # noqa: S506 - both are safe loaders
+        content = file.read_bytes()
     except OSError as error:
         raise SourcesError(
             f"cannot read {file}: {error.strerror}",
             "restore the file, or name the checkout in LAKE_ROOT",
         ) from error
+    return parse_sources(content, file)
+
+
+def sources_file(settings: Settings) -> Path:
+    """Where the list is."""
+    # In the checkout, as `.env` and the dbt project: the installed code may lie elsewhere.
+    return settings.root / "ingest" / "sources.yml"
+
+
+def parse_sources(text: str | bytes, file: Path) -> tuple[SourceSpec, ...]:
+    """Check a list of sources.
+
+    Args:
+        text: The YAML.
+        file: Where it stands, for messages.
+
+    Returns:
+        The sources in the list's order.
+
+    Raises:
+        SourcesError: Something in it cannot be used.
+    """
+    try:
+        content = yaml.load(text, Loader=_Loader)  # noqa: S506 - it is a safe one
     except yaml.YAMLError as error:
         problem = " ".join(str(error).split())
         raise SourcesError(f"{file} is not YAML: {problem}", "correct the file") from error
     reader = _Reader(file)
-    tables = tuple(spec for source in reader.sources(content) for spec in reader.tables(source))
-    reader.refuse_repetition(tables)
-    return tables
+    sources = tuple(reader.source(source) for source in reader.sources(content))
+    reader.refuse_repetition([table for source in sources for table in source.tables])
+    return sources
+
+
+def check_source_name(name: str) -> str:
+    """The name, if a source can have it.
+
+    Raises:
+        SourcesError: It cannot.
+    """
+    if not _NAME.fullmatch(name) or name in _RESERVED:
+        why = _RESERVED.get(name, "it needs a-z, 0-9 and _, a letter first")
+        raise SourcesError(f"a source cannot have the name {name!r}: {why}", "choose another")
+    return name
+
+
+def check_variable(name: str) -> str:
+    """The name, if it is one of an environment variable.
+
+    Raises:
+        SourcesError: It is not; the message does not repeat it, as it may be an address.
+    """
+    if not _VARIABLE.fullmatch(name):
+        raise SourcesError(
+            "that is no name of an environment variable",
+            "say one like LAKE_ERP_DSN, and put the address into it",
+        )
+    return name
 
 
 def select_tables(specs: Sequence[TableSpec], names: Iterable[str] | None) -> list[TableSpec]:
@@ -142,19 +231,49 @@ def select_tables(specs: Sequence[TableSpec], names: Iterable[str] | None) -> li
 
     Args:
         specs: All tables.
-        names: ``table`` or ``source.table``; None or nothing means all.
+        names: ``table``, ``source.table`` or ``source``; None or nothing means all.
 
     Raises:
-        SourcesError: A name is not in the list.
+        SourcesError: A name is not in the list, or is that of a table in several sources.
     """
     wanted = list(names or ())
-    known = {name for spec in specs for name in (spec.name, spec.label)}
+    known = {name for spec in specs for name in _names(spec)}
     if unknown := [name for name in wanted if name not in known]:
         raise SourcesError(
             f"there is no table {', '.join(unknown)} in ingest/sources.yml",
             f"choose from {', '.join(spec.name for spec in specs)}, or add it there",
         )
-    return [spec for spec in specs if not wanted or {spec.name, spec.label} & set(wanted)]
+    sources = {spec.source for spec in specs}
+    for name in wanted:
+        labels = [spec.label for spec in specs if spec.name == name]
+        if len(labels) > 1 and name not in sources:
+            raise SourcesError(
+                f"there is a table {name} in several sources", f"say {' or '.join(labels)}"
+            )
+    # A name that is both a source's and a table's means the source: it holds the table or is said
+    # in full.
+    return [
+        spec
+        for spec in specs
+        if not wanted
+        or {spec.source, spec.label} & set(wanted)
+        or (spec.name in wanted and spec.name not in sources)
+    ]
+
+
+def as_identifier(name: str) -> str:
+    """A PostgreSQL name as a person writes it: in quotes only where they are needed."""
+    if _PLAIN.fullmatch(name):
+        return name
+    return '"' + name.replace('"', '""') + '"'
+
+
+def by_source(specs: Iterable[TableSpec]) -> dict[str, list[TableSpec]]:
+    """The tables of each source, sources and tables in the list's order."""
+    found: dict[str, list[TableSpec]] = {}
+    for spec in specs:
+        found.setdefault(spec.source, []).append(spec)
+    return found
 
 
 def parse_lookback(value: object) -> Lookback:
@@ -181,20 +300,34 @@ class _Reader:
 
     def sources(self, content: object) -> list[Mapping[str, Any]]:
         sources = content.get("sources") if isinstance(content, Mapping) else None
-        if not isinstance(sources, list) or not sources:
+        if not isinstance(content, Mapping) or not isinstance(sources, list):
             raise self._error("it", "has no list `sources`")
-        self._known("it", cast("Mapping[str, Any]", content), {"sources"})
+        self._keys("it", content, _FILE_KEYS)
         for source in sources:
             if not isinstance(source, Mapping):
                 raise self._error("a source", "is not a mapping")
             self._name("a source", source)
-            self._known(f"source {source['name']}", source, _SOURCE_KEYS)
+            where = f"source {source['name']}"
+            if source["name"] in _RESERVED:
+                why = _RESERVED[source["name"]]
+                raise self._error(where, f"has a name that is taken: {why}", "choose another")
+            self._keys(where, source, _SOURCE_KEYS)
             if not isinstance(source.get("tables"), list):
-                raise self._error(f"source {source['name']}", "has no list `tables`")
+                raise self._error(where, "has no list `tables`")
+        names = [source["name"] for source in sources]
+        for name in names:
+            if names.count(name) > 1:
+                raise self._error(f"source {name}", "is listed twice")
         return sources
 
-    def tables(self, source: Mapping[str, Any]) -> list[TableSpec]:
-        return [self._table(source, table) for table in source["tables"]]
+    def source(self, source: Mapping[str, Any]) -> SourceSpec:
+        where = f"source {source['name']}"
+        return SourceSpec(
+            name=str(source["name"]),
+            dsn_env=self._variable(where, source),
+            schema=self._text(where, source, "schema") if "schema" in source else None,
+            tables=tuple(self._table(source, table) for table in source["tables"]),
+        )
 
     def refuse_repetition(self, tables: Sequence[TableSpec]) -> None:
         labels = [table.label for table in tables]
@@ -208,7 +341,7 @@ class _Reader:
             raise self._error(where, "is not a mapping")
         self._name(where, table)
         where = f"table {source['name']}.{table['name']}"
-        self._known(where, table, _TABLE_KEYS)
+        self._keys(where, table, _TABLE_KEYS)
         chosen = {key: self._choice(where, table, key) for key in _CHOICES if key in table}
         return TableSpec(
             source=str(source["name"]),
@@ -219,8 +352,34 @@ class _Reader:
             lookback=self._lookback(where, table),
             deletes_every=self._deletes_every(where, table),
             max_delete_share=self._share(where, table),
+            table=self._text(where, table, "table") if "table" in table else None,
+            dsn_env=self._variable(f"source {source['name']}", source),
             **cast("dict[str, Any]", chosen),
         )
+
+    def _keys(self, where: str, item: Mapping[Any, Any], known: Collection[str]) -> None:
+        """Refuse a key that would be ignored."""
+        for key in map(str, item):
+            if key in known:
+                continue
+            close = get_close_matches(key.lower().replace("-", "_"), known, n=1)
+            raise self._error(
+                where,
+                f"has an unknown key `{key}`",
+                f"did you mean `{close[0]}`?" if close else f"choose from {', '.join(known)}",
+            )
+
+    def _variable(self, where: str, source: Mapping[str, Any]) -> str:
+        """The variable's name. What looks like an address is refused and never repeated."""
+        name = source.get("dsn_env", DEFAULT_VARIABLE)
+        if not isinstance(name, str) or not _VARIABLE.fullmatch(name):
+            raise self._error(
+                where,
+                "has a `dsn_env` that is no name of an environment variable",
+                f"write one like LAKE_SOURCE_{str(source['name']).upper()}_DSN there, and the "
+                "address into .env",
+            )
+        return name
 
     def _name(self, where: str, item: Mapping[str, Any]) -> None:
         # The name becomes a folder, an asset key and a dbt source, all of which want it plain.
@@ -261,20 +420,37 @@ class _Reader:
         except ValueError as error:
             raise self._error(where, f"has `deletes_every`: {error}") from error
 
-    def _known(self, where: str, item: Mapping[str, Any], keys: set[str]) -> None:
-        if unknown := sorted(set(map(str, item)) - keys):
-            raise self._error(where, f"has an unknown key `{unknown[0]}`")
-
     def _share(self, where: str, table: Mapping[str, Any]) -> float:
         share = table.get("max_delete_share", _DEFAULT_DELETE_SHARE)
         if isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share <= 1:
             raise self._error(where, f"has `max_delete_share: {share}`; give a number from 0 to 1")
         return float(share)
 
-    def _error(self, where: str, problem: str) -> SourcesError:
-        return SourcesError(f"{self._file}: {where} {problem}", "correct the file")
+    def _error(self, where: str, problem: str, fix: str | None = None) -> SourcesError:
+        return SourcesError(f"{self._file}: {where} {problem}", fix or "correct the file")
 
 
-def _loader() -> type[Any]:
+def _names(spec: TableSpec) -> tuple[str, str, str]:
+    """By what it can be asked for."""
+    return spec.name, spec.label, spec.source
+
+
+if TYPE_CHECKING:
+    _SafeLoader = yaml.SafeLoader
+else:
     # The C parser is several times faster; not every build of PyYAML has it.
-    return getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    _SafeLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+class _Loader(_SafeLoader):
+    """PyYAML's loader, which takes the last of two equal keys without a word."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and keys.count(key.value) > 1:
+                raise yaml.constructor.ConstructorError(
+                    problem=f"the key `{key.value}` stands twice", problem_mark=key.start_mark
+                )
+        found: dict[Any, Any] = super().construct_mapping(node, deep)
+        return found

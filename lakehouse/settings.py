@@ -146,6 +146,16 @@ def load_settings(start: Path | None = None) -> Settings:
     )
 
 
+def read_variable(settings: Settings, name: str) -> str | None:
+    """A variable whose name the project's files choose, from the environment or else ``.env``.
+
+    Args:
+        settings: The project.
+        name: The variable.
+    """
+    return os.environ.get(name) or dotenv_values(settings.root / ".env").get(name) or None
+
+
 def _positive(values: dict[str, str], name: str, default: int) -> int:
     text = values.get(name, "").strip()
     if not text:

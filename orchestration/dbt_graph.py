@@ -31,8 +31,12 @@ class LakeTranslator(DagsterDbtTranslator):
         return default
 
     def get_group_name(self, dbt_resource_props: Node) -> str | None:
-        """The layer: ``meta.dagster.group`` if given, else the first folder below ``models``."""
-        return super().get_group_name(dbt_resource_props) or _layer(dbt_resource_props)
+        """The layer: ``meta.dagster.group`` if given, else the first folder below ``models``.
+
+        dbt's own groups say who owns a model; they are its owners in Dagster.
+        """
+        named = (dbt_resource_props.get("config", {}).get("meta") or {}).get("dagster", {})
+        return named.get("group") or _layer(dbt_resource_props)
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,10 +27,11 @@ def build_definitions(settings: Settings) -> dg.Definitions:
     """
     graph = build_graph(load_manifest(settings))
     raw = build_raw_assets(settings, load_sources(settings))
+    extracted = {key for source in raw for key in source.keys}
     dbt = build_dbt_assets(settings, graph)
     published = build_publish_asset(settings, graph.keys_in_schemas(_public_schemas(settings)))
     assets = dg.Definitions(
-        assets=[raw, dbt, published, *external_raw_assets(graph, raw.keys)],
+        assets=[*raw, dbt, published, *external_raw_assets(graph, extracted)],
         # One process a run: with several, each step pays seconds of imports for minutes of nothing
         # to gain, as dbt runs its models in parallel by itself.
         executor=dg.in_process_executor,

@@ -3,6 +3,8 @@
 Here belongs which assets run together and when. Here does not belong an asset.
 """
 
+from collections.abc import Sequence
+
 import dagster as dg
 
 from orchestration.publish_asset import KEY as PUBLISHED
@@ -11,17 +13,17 @@ DAILY_UTC = "0 2 * * *"
 """Two o'clock, UTC."""
 
 
-def build_jobs(raw: dg.AssetsDefinition, dbt: dg.AssetsDefinition) -> dg.Definitions:
+def build_jobs(raw: Sequence[dg.AssetsDefinition], dbt: dg.AssetsDefinition) -> dg.Definitions:
     """Load, transform, and both.
 
     Args:
-        raw: The raw assets.
+        raw: The raw assets, one definition for each source.
         dbt: The dbt assets; their checks include the tests of raw tables.
     """
     load = dg.define_asset_job(
         "load_raw",
         # Its checks are dbt tests, which the transformation runs.
-        selection=dg.AssetSelection.assets(raw).without_checks(),
+        selection=dg.AssetSelection.assets(*raw).without_checks(),
         description="Extract what is new in every source table into the raw layer.",
     )
     transform = dg.define_asset_job(

@@ -10,7 +10,7 @@ from typing import Any
 import dagster as dg
 
 from ingest.postgres import ExtractionError, ExtractReport, extract_tables
-from ingest.sources import TableSpec
+from ingest.sources import TableSpec, by_source
 from lakehouse.raw import RawTable
 from lakehouse.settings import Settings
 from lakehouse.source import fill_source, source_dsn
@@ -23,26 +23,36 @@ def raw_key(table: TableSpec) -> dg.AssetKey:
     return dg.AssetKey(["raw", table.source, table.name])
 
 
-def build_raw_assets(settings: Settings, tables: Sequence[TableSpec]) -> dg.AssetsDefinition:
-    """One operation for all tables, so that those extracted together share one snapshot.
+def build_raw_assets(settings: Settings, tables: Sequence[TableSpec]) -> list[dg.AssetsDefinition]:
+    """One operation for all tables of a source: they share one snapshot, and no other's trouble.
 
     Args:
         settings: The project.
         tables: The list of tables.
     """
+    return [_source_assets(settings, name, specs) for name, specs in by_source(tables).items()]
+
+
+def _source_assets(
+    settings: Settings, name: str, tables: Sequence[TableSpec]
+) -> dg.AssetsDefinition:
+    variable = tables[0].dsn_env
 
     @dg.multi_asset(
-        name="extract",
+        name=f"extract_{name}",
         specs=[_spec(table) for table in tables],
         can_subset=True,
         pool="extract",
     )
     def extract(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[Any]]:
         # Held throughout, so that a server that has to be started is started once.
-        with retry_only_infrastructure(context.retry_number), source_dsn(settings) as dsn:
+        with (
+            retry_only_infrastructure(context.retry_number),
+            source_dsn(settings, variable) as dsn,
+        ):
             chosen = [t for t in tables if raw_key(t) in context.selected_asset_keys]
             by_label = {table.label: table for table in chosen}
-            filled = fill_source(settings, context.log.info)
+            filled = fill_source(settings, context.log.info, variable)
             failure: ExtractionError | None = None
             try:
                 reports: Sequence[ExtractReport] = extract_tables(settings, dsn, chosen)
@@ -132,8 +142,8 @@ def _spec(table: TableSpec) -> dg.AssetSpec:
         kinds={"postgres", "parquet"},
         skippable=True,
         description=(
-            f"Every extracted row version of `{table.schema}.{table.name}`, as append-only commits "
-            f"in `data/raw/{table.source}/{table.name}`."
+            f"Every extracted row version of `{table.origin}`, as append-only commits in "
+            f" `data/raw/{table.source}/{table.name}`."
         ),
         metadata={
             "primary_key": ", ".join(table.primary_key) or "as declared in the database",

@@ -263,5 +263,5 @@ def _commit_without_rows(
 def _opened(dsn: str, spec: TableSpec) -> Iterator[tuple[Connection, SourceTable]]:
     with Connection(dsn) as connection:
         server = read_server_bound(connection, [spec])
-        relations = server.relations.get((spec.schema, spec.name), ())
+        relations = server.relations.get((spec.schema, spec.relation), ())
         yield connection, read_table(connection, spec, relations)

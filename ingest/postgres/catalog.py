@@ -78,7 +78,7 @@ class SourceTable:
     @property
     def sql_name(self) -> str:
         """The table's quoted name."""
-        return f"{identifier(self.spec.schema)}.{identifier(self.spec.name)}"
+        return f"{identifier(self.spec.schema)}.{identifier(self.spec.relation)}"
 
     @property
     def key_names(self) -> tuple[str, ...]:
@@ -130,7 +130,7 @@ def read_table(
     if not has_key:
         if any(name.lower() == ROW_ID for name in by_name):
             raise SourceError(
-                f"{spec.schema}.{spec.name} has no key, and its column {ROW_ID} bears the name "
+                f"{spec.origin} has no key, and its column {ROW_ID} bears the name "
                 "that raw files use for one",
                 "rename it at the source, or add a primary key",
             )
@@ -177,7 +177,7 @@ def refuse_repeated_keys(connection: Connection, table: SourceTable) -> None:
     if found["keys"]:
         spec = table.spec
         raise SourceError(
-            f"{found['keys']:,} keys ({', '.join(table.key_names)}) of {spec.schema}.{spec.name} "
+            f"{found['keys']:,} keys ({', '.join(table.key_names)}) of {spec.origin} "
             f"stand in more than one row, as {found['example']}",
             "declare a primary_key in ingest/sources.yml that tells its rows apart",
         )
@@ -198,15 +198,14 @@ def _relation(connection: Connection, spec: TableSpec, relations: tuple[Relation
             has_schema_privilege(n.oid, 'USAGE') as usable,
             current_user::text as role
         from pg_class c join pg_namespace n on n.oid = c.relnamespace
-        where n.nspname = {literal(spec.schema)} and c.relname = {literal(spec.name)}
+        where n.nspname = {literal(spec.schema)} and c.relname = {literal(spec.relation)}
             and c.relkind in ('r', 'p', 'v', 'm', 'f')
         """
     )
     if not found:
         raise SourceError(
-            f"the source database has no table {spec.schema}.{spec.name}",
-            "create it or correct ingest/sources.yml; without LAKE_SOURCE_DSN `lake seed` makes "
-            "the demo's tables",
+            f"the source database has no table {spec.origin}",
+            "create it or correct ingest/sources.yml; the demo's tables are made by `lake seed`",
         )
     if not found[0]["usable"]:
         role = found[0]["role"]
@@ -262,7 +261,7 @@ def _refuse_names(spec: TableSpec, columns: Sequence[str]) -> None:
             else f"a column {name}, a name that raw files use"
         )
         raise SourceError(
-            f"{spec.schema}.{spec.name} has {what}",
+            f"{spec.origin} has {what}",
             "rename it at the source, or extract a view that renames it",
         )
 
@@ -274,8 +273,8 @@ def _refuse_unreadable(spec: TableSpec, columns: Sequence[Row]) -> None:
     role = columns[0]["role"]
     what = "" if len(hidden) == len(columns) else f" column {', '.join(hidden)} of"
     raise SourceError(
-        f"role {role} may not read{what} {spec.schema}.{spec.name}",
-        f"run `grant select on {spec.schema}.{spec.name} to {role}` at the source",
+        f"role {role} may not read{what} {spec.origin}",
+        f"run `grant select on {spec.origin} to {role}` at the source",
     )
 
 
@@ -311,7 +310,7 @@ def _key(
     if relation["kind"] in ("r", "p") and not is_unique:
         declared = ", ".join(spec.primary_key)
         raise SourceError(
-            f"nothing makes ({declared}) unique in {spec.schema}.{spec.name}",
+            f"nothing makes ({declared}) unique in {spec.origin}",
             f"add a primary key or a unique index on ({declared}) at the source",
         )
     return spec.primary_key, is_unique
@@ -325,7 +324,7 @@ def _cursor(spec: TableSpec, columns: dict[str, Column]) -> Column | None:
     cursor = columns[spec.cursor]
     if cursor.cast_type not in (*_OF_TIME, *_NUMBERS):
         raise SourceError(
-            f"the cursor {spec.cursor} of {spec.schema}.{spec.name} is {cursor.pg_type}, which "
+            f"the cursor {spec.cursor} of {spec.origin} is {cursor.pg_type}, which "
             "does not grow with time",
             "choose a timestamp, date or number column as its cursor in ingest/sources.yml",
         )
@@ -359,6 +358,6 @@ def _no_column(
     spec: TableSpec, declared_as: str, name: str, columns: dict[str, Column]
 ) -> SourceError:
     return SourceError(
-        f"{spec.schema}.{spec.name} has no column {name}, its declared {declared_as}",
+        f"{spec.origin} has no column {name}, its declared {declared_as}",
         f"correct ingest/sources.yml; it has {', '.join(columns)}",
     )

@@ -229,14 +229,14 @@ class Connection:
         ):
             # What libpq stumbles over, or takes for a host's name, may be a part of the password.
             return UnreachableError(
-                "LAKE_SOURCE_DSN is not a PostgreSQL connection string",
+                "the source's address is not a PostgreSQL connection string",
                 "write it like postgresql://user:password@host:5432/database, special characters "
                 "in percent encoding",
             )
         message = masked(server_message(error), self._secrets())
         return UnreachableError(
             f"the source database does not answer: {message.split(' Is the server running')[0]}",
-            "check that it runs and that LAKE_SOURCE_DSN is right",
+            "check that it runs, and its address: `lake source list` says which variable holds it",
         )
 
 

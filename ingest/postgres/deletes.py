@@ -150,7 +150,7 @@ def refuse_too_many(table: SourceTable, difference: KeyDifference, landed: int) 
     gone, live, limit = difference.gone, difference.live, table.spec.max_delete_share
     if not table.has_key:
         gone, live = max(0, gone - landed), max(1, live - landed)
-    name = f"{table.spec.schema}.{table.spec.name}"
+    name = f"{table.spec.origin}"
     override = (
         f"look at the source; if the rows are really gone, run "
         f"`lake extract {table.spec.name} --allow-deletes`"
@@ -177,7 +177,7 @@ def refuse_missing(table: SourceTable, difference: KeyDifference) -> None:
     """
     if difference.missing:
         raise SourceError(
-            f"{difference.missing:,} rows of {table.spec.schema}.{table.spec.name} are still not "
+            f"{difference.missing:,} rows of {table.spec.origin} are still not "
             "in raw after all rows were read, so nothing is certain about this table",
             "this should be impossible: please report it, with the table's definition",
         )

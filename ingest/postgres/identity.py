@@ -168,7 +168,7 @@ def read_relations(
     Returns:
         By schema and name; a table that does not exist is missing.
     """
-    wanted = ", ".join(f"({literal(spec.schema)}, {literal(spec.name)})" for spec in specs)
+    wanted = ", ".join(f"({literal(spec.schema)}, {literal(spec.relation)})" for spec in specs)
     found = connection.rows(
         f"""
         with recursive tree as (

@@ -93,7 +93,7 @@ def make_plan(
     spec = table.spec
     if bounds.nulls and spec.null_cursor == "raise":
         raise SourceError(
-            f"{bounds.nulls:,} rows of {spec.schema}.{spec.name} have no {spec.cursor}",
+            f"{bounds.nulls:,} rows of {spec.origin} have no {spec.cursor}",
             "set it at the source, or choose `null_cursor: include` in ingest/sources.yml",
         )
     parts = _parts(table, state, bounds, chunk_rows, full=full, anew=anew)
@@ -362,7 +362,7 @@ def drift(table: SourceTable, before: Mapping[str, str] | None) -> Drift:
             *(f"{name} was {before[name]} and is now {now[name]}" for name in retyped),
         ]
         raise SourceError(
-            f"the columns of {spec.schema}.{spec.name} have changed ({', '.join(changes)}) and "
+            f"the columns of {spec.origin} have changed ({', '.join(changes)}) and "
             "`schema_drift: freeze` is declared, so nothing was read",
             f"change them back, or declare `schema_drift: evolve` for {spec.name} in "
             "ingest/sources.yml",

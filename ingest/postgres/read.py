@@ -294,7 +294,7 @@ def _refuse_null_keys(table: SourceTable, columns: list[pa.Array]) -> None:
     for column, array in zip(table.columns, columns, strict=True):
         if column in table.key and array.null_count:
             raise SourceError(
-                f"{table.spec.schema}.{table.spec.name} has a row whose key {column.name} is NULL, "
+                f"{table.spec.origin} has a row whose key {column.name} is NULL, "
                 "infinite, NaN or outside the years 1 to 9999",
                 "correct the row at the source, or choose another primary_key in sources.yml",
             )

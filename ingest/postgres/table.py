@@ -105,7 +105,7 @@ def extract_table(
     """
     raw = RawTable(settings.raw_dir, spec.source, spec.name)
     remove_orphans(raw)
-    table = read_table(connection, spec, server.relations.get((spec.schema, spec.name), ()))
+    table = read_table(connection, spec, server.relations.get((spec.schema, spec.relation), ()))
     _hold(connection, table)
     refuse_repeated_keys(connection, table)
     state = derive_state(raw)
@@ -223,10 +223,10 @@ def _hold(connection: Connection, table: SourceTable) -> None:
     """
     connection.execute(f"select 1 from {table.sql_name} limit 0")
     spec = table.spec
-    now = read_relations(connection, [spec]).get((spec.schema, spec.name), ())
+    now = read_relations(connection, [spec]).get((spec.schema, spec.relation), ())
     if now != table.relations:
         raise RewrittenMeanwhileError(
-            f"{spec.schema}.{spec.name} was truncated, rewritten or partitioned anew while it was "
+            f"{spec.origin} was truncated, rewritten or partitioned anew while it was "
             "about to be read",
             "run this again when that has ended",
         )

@@ -6,19 +6,18 @@ whose lines are found in the file as they stand.
 
 import re
 import shutil
-from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
+import psycopg
 import pyarrow as pa
 import pytest
-from support.shop_raw import SCHEMAS, ShopLake, customer, hours, transaction
+from support.checkout import LAKE, make_checkout
+from support.shop_raw import ShopLake, customer, hours, transaction
 
 from ingest.sources import load_sources
-from lakehouse.raw import CommitWriter, RawTable, new_batch_id, raw_schema
-from lakehouse.settings import Settings
+from lakehouse.raw import CommitWriter, RawTable, new_batch_id
 from streaming.config import load_streams
 from streaming.landing import events_schema
 
@@ -27,6 +26,15 @@ pytestmark = [pytest.mark.slow, pytest.mark.guard]
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 EDIT = re.compile(r"^\*\*(\S+)\*\*\n\n```(\w+)\n(.*?)^```", flags=re.DOTALL | re.MULTILINE)
+STEP = re.compile(r"(?:^\*\*(\S+)\*\*\n\n)?^```(\w*)\n(.*?)^```", flags=re.DOTALL | re.MULTILINE)
+SUPPLIERS = (
+    "insert into shop.suppliers values (1, 'Lamps & Co', 'DE', now(), now()),"
+    " (2, '', 'FR', now(), now())",
+)
+CHANGE = (
+    "update shop.suppliers set supplier_name = 'Lamps & Sons', updated_at = now()"
+    " where supplier_id = 1"
+)
 QUERY = re.compile(r"```sql\n(select.*?)```", flags=re.DOTALL)
 
 
@@ -69,14 +77,10 @@ def lake(tmp_path: Path) -> ShopLake:
     return ShopLake(root, root / "target")
 
 
-def land(lake: ShopLake, table: str, schema: pa.Schema, rows: list[Mapping[str, Any]]) -> None:
-    """Land one commit of a table that the tests' own list does not know."""
-    at: datetime = hours(1)
-    batch_id = new_batch_id(None)
-    meta = {"_batch_id": batch_id, "_extracted_at": at, "_op": "upsert"}
-    with CommitWriter(RawTable(lake.settings.raw_dir, "shop", table), schema, batch_id) as writer:
-        writer.write(pa.Table.from_pylist([{**row, **meta} for row in rows], schema))
-        writer.commit(kind="incremental", writer="test/1", extracted_at=at, upserts=len(rows))
+def execute(dsn: str, *statements: str) -> None:
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        for statement in statements:
+            connection.execute(statement.encode())
 
 
 def test_a_rule_decides_about_rows_that_landed_before_it(lake: ShopLake) -> None:
@@ -97,27 +101,33 @@ def test_a_rule_decides_about_rows_that_landed_before_it(lake: ShopLake) -> None
     ]
 
 
-def test_a_table_goes_from_the_source_to_staging_and_quarantine(lake: ShopLake) -> None:
-    guide = read_guide("add-a-table.md")
-    apply(guide, lake.root)
-    listed = {spec.name: spec for spec in load_sources(Settings(root=lake.root))}
-    assert listed["suppliers"].cursor == "updated_at"
-    stamps = [f for f in SCHEMAS["customers"] if f.name in ("created_at", "updated_at")]
-    fields = [
-        pa.field("supplier_id", pa.int64()),
-        pa.field("supplier_name", pa.string()),
-        pa.field("country_code", pa.string()),
-    ]
-    times = {"created_at": hours(0), "updated_at": hours(0)}
-    rows = [
-        {"supplier_id": 1, "supplier_name": "Lamps & Co", "country_code": "DE", **times},
-        {"supplier_id": 2, "supplier_name": "", "country_code": "FR", **times},
-        {"supplier_id": 1, "supplier_name": "Lamps & Sons", "country_code": "DE", **times},
-    ]
-    schema = raw_schema(pa.schema([*fields, *stamps]))
-    for row in rows:
-        land(lake, "suppliers", schema, [row])
-    lake.dbt("build")
+def test_a_table_goes_from_the_source_to_staging_and_quarantine(
+    pg_dsn: str, tmp_path: Path
+) -> None:
+    """The guide's statements, commands and edits, in its order."""
+    guide = read_guide("add-a-table.md").partition("## Another database")[0]
+    checkout = make_checkout(tmp_path / "root", source_dsn=pg_dsn)
+    root = checkout.settings.root
+    steps = STEP.findall(guide)
+    assert [kind for _, kind, _ in steps] == ["", "", "diff", "", "", "diff", "", "sql"]
+    for name, kind, text in steps:
+        if kind == "diff":
+            apply(f"**{name}**\n\n```{kind}\n{text}```", root)
+        elif text.startswith("create"):
+            execute(pg_dsn, text, *SUPPLIERS)
+        elif text.startswith("lake"):
+            for command in text.splitlines():
+                checkout.run(*[LAKE, *command.split()[1:]])
+            if "extract" in text:
+                execute(pg_dsn, CHANGE)
+                checkout.run(*[LAKE, *command.split()[1:]])
+    (spec,) = (s for s in load_sources(checkout.settings) if s.name == "suppliers")
+    assert (spec.cursor, spec.primary_key, spec.clock) == (
+        "updated_at",
+        ("supplier_id",),
+        "database",
+    )
+    lake = ShopLake(root, root / "target")
     assert lake.query(query_of(guide)) == [("suppliers", 3, 1, 1, 1)]
     assert lake.query(
         "select supplier_name, broken_rules from quarantine.quarantine_shop__suppliers"

@@ -25,6 +25,7 @@ from support.shop_raw import (
 # Eight runs of dbt.
 pytestmark = [pytest.mark.slow, pytest.mark.guard]
 
+FREE = {"unit_price": Decimal("0.00"), "line_amount": Decimal("0.00")}
 TWO = {"quantity": 2, "line_amount": Decimal("20.00")}
 
 
@@ -94,6 +95,12 @@ def mended_and_repeated(lake: ShopLake) -> None:
             transaction(8, "10.00", customer_id=4, sold_at=hours(20)),
             transaction(9, "20.00", customer_id=4, sold_at=hours(55), campaign_id=1),
             transaction(10, "10.00", customer_id=98, sold_at=hours(23)),
+            # Nothing but its campaign touches the first again, and nothing but items the others.
+            transaction(11, "0.00", customer_id=None, sold_at=hours(55), campaign_id=1),
+            transaction(12, "0.00", customer_id=None, sold_at=hours(20)),
+            transaction(13, "0.00", customer_id=None, sold_at=hours(20)),
+            # And nothing but its customer this one.
+            transaction(14, "0.00", sold_at=hours(55)),
         ],
     )
     lake.land(
@@ -106,6 +113,8 @@ def mended_and_repeated(lake: ShopLake) -> None:
             item(10, 8),
             item(11, 9, product_id=98, **TWO),
             item(12, 10),
+            item(13, 12, **FREE),
+            item(14, 12, line_number=2, **FREE),
         ],
     )
 
@@ -124,6 +133,7 @@ def late_and_moved(lake: ShopLake) -> None:
         [
             item(10, 55, updated_at=hours(40)),
             item(1, 1, updated_at=hours(45)),
+            item(13, 13, updated_at=hours(45), **FREE),
         ],
     )
     lake.land("customers", hours(51), [customer(1, city="Future", updated_at=hours(90000))])
@@ -135,10 +145,12 @@ def returned_and_removed(lake: ShopLake) -> None:
     lake.land("customers", hours(74), deleted=[2])
     # Nothing but created_at: sales before it, and whether they may be, depend on it.
     lake.land("customers", hours(75), [customer(99, city="Late", created_at=hours(30))])
-    lake.land("transaction_items", hours(73), deleted=[2, 3])
+    lake.land("transaction_items", hours(73), deleted=[2, 3, 14])
     lake.land("transactions", hours(74), [transaction(1, "10.00", updated_at=hours(70))])
     lake.land("transactions", hours(75), deleted=[2])
-    lake.land("campaigns", hours(73), deleted=[77])
+    # A state of the campaign from before sales that have long been counted.
+    late = campaign(1, channel="social", updated_at=hours(54))
+    lake.land("campaigns", hours(73), [late], deleted=[77])
     lake.land("products", hours(73), deleted=[99])
     # One commit that both deletes and holds a row: the row is there.
     lake.land("campaigns", hours(74), [campaign(1, updated_at=hours(70))], deleted=[1])
@@ -224,9 +236,36 @@ def test_the_history_shows_what_it_is_meant_to_show(built_in_stages: ShopLake) -
         # Sold after the move to Leipzig, and after a category that arrived last of all.
         (9, "Leipzig", "Garden", "none"),
         (10, "Dresden", "Home", "none"),
-        # Sold after a deletion was noticed and before the return: the member as last known.
-        (11, "Leipzig", "unknown", "email"),
+        # Sold after a deletion was noticed and before the return: the member as last known. What
+        # its campaign was then arrived later.
+        (11, "Leipzig", "unknown", "social"),
+        (13, None, "Garden", "none"),
     ]
+    assert query(
+        "select transaction_id, line_count, quantity, net_amount from marts.fct_receipts order by 1"
+    ) == [
+        (1, 1, 1, Decimal("10.00")),
+        (4, 1, 1, Decimal("10.00")),
+        (6, 1, 1, Decimal("10.00")),
+        (7, 1, 1, Decimal("10.00")),
+        # Its only item has moved to 55, which had one.
+        (8, 0, 0, Decimal("0.00")),
+        (9, 1, 2, Decimal("20.00")),
+        (11, 0, 0, Decimal("0.00")),
+        # Of its items one has moved to the next, the other was deleted.
+        (12, 0, 0, Decimal("0.00")),
+        (13, 1, 1, Decimal("0.00")),
+        (14, 0, 0, Decimal("0.00")),
+        (55, 2, 2, Decimal("20.00")),
+    ]
+    assert query(
+        "select channel from marts.fct_receipts join marts.dim_campaign using (campaign_key)"
+        " where transaction_id = 11"
+    ) == [("social",)]
+    assert query(
+        "select city from marts.fct_receipts join marts.dim_customer using (customer_key)"
+        " where transaction_id = 14"
+    ) == [("Future",)]
     assert query("select net_amount, customer_id from marts.fct_sales where customer_id = 98") == []
     assert query(
         "select transaction_id, broken_rules from quarantine.quarantine_shop__transactions"

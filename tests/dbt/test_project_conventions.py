@@ -5,22 +5,38 @@ compared with what the conventions ask. An exception belongs into the convention
 """
 
 import json
+import os
 import re
+import subprocess
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import pytest
-from support.shop_raw import KEYS, PROJECT, SCHEMAS, ShopLake, make_shop_lake
+from support.shop_raw import (
+    DBT,
+    KEYS,
+    PROJECT,
+    SCHEMAS,
+    ShopLake,
+    customer,
+    hours,
+    make_shop_lake,
+)
 from support.stream.declared import STREAMS
 
-from ingest.sources import load_sources
+from ingest.sources import TableSpec, load_sources
+from lakehouse.dbt.erd import render_erd
+from lakehouse.raw.commits import batch_time
 from lakehouse.settings import Settings
 from streaming.landing import SOURCE, events_schema, windows_schema
 
+REPOSITORY = Path(__file__).resolve().parents[2]
 Nodes = Mapping[str, dict[str, Any]]
 
+SHOP = "shop"
 PREFIX = {"staging": "(stg|base)", "intermediate": "int", "quarantine": "quarantine"}
 # Named by those who asked for them; each holds several sources, so none is a model of one table.
 OF_SEVERAL_SOURCES = {"stream_late_ledger", "stream_dead_letter"}
@@ -46,6 +62,13 @@ MODEL_KEYS: dict[str, tuple[str, ...]] = {
     "dim_campaign": ("campaign_key",),
     "dim_date": ("date_key",),
     "fct_sales": ("sales_key",),
+    "fct_receipts": ("transaction_id",),
+    "fct_sales_day": ("date_key",),
+    "fct_sales_month": ("year_month",),
+    "fct_sales_quarter": ("year_quarter",),
+    "fct_sales_campaign": ("campaign_key",),
+    "fct_sales_city": ("country_code", "city"),
+    "fct_customer_status": ("customer_id",),
     **{f"stg_stream__{stream}_events": ("device", "event_at") for stream in STREAMS},
     **{f"stg_stream__{stream}_windows": COUNTED_MINUTE for stream in STREAMS},
     **{f"int_stream__{stream}_minutes_recounted": COUNTED_MINUTE for stream in STREAMS},
@@ -95,6 +118,11 @@ def models(manifest: dict[str, Any]) -> Nodes:
     return {node["name"]: node for node in nodes if node["resource_type"] == "model"}
 
 
+def listed() -> tuple[TableSpec, ...]:
+    """The tables that are extracted; a source besides the shop is one that was scaffolded."""
+    return load_sources(Settings(root=PROJECT.parent))
+
+
 def generic_tests(manifest: dict[str, Any], model: str) -> set[tuple[str, str | None]]:
     """Pairs of test and column that are declared for a model and not switched to a warning."""
     return {
@@ -132,7 +160,7 @@ def rules(manifest: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def test_the_tables_of_dbt_are_those_of_the_extractor(manifest: dict[str, Any]) -> None:
-    declared = {(spec.source, spec.name) for spec in load_sources(Settings(root=PROJECT.parent))}
+    declared = {(spec.source, spec.name) for spec in listed()}
     declared |= {(SOURCE, table) for table in STREAM_SCHEMAS}
     known = {(node["source_name"], node["name"]) for node in manifest["sources"].values()}
     assert known == declared
@@ -142,7 +170,7 @@ def test_the_declared_columns_of_a_source_are_those_of_its_raw_files(
     manifest: dict[str, Any],
 ) -> None:
     for source in manifest["sources"].values():
-        if source["source_name"] != SOURCE:
+        if source["source_name"] == SHOP:
             schema = SCHEMAS[source["name"]]
             assert list(source["columns"]) == [n for n in schema.names if not n.startswith("_")]
             assert all(column["data_type"] for column in source["columns"].values())
@@ -167,10 +195,14 @@ def test_the_key_and_the_time_of_a_source_are_those_of_the_extractor(
         (node["source_name"], node["name"]): node["config"]["meta"]
         for node in manifest["sources"].values()
     }
-    for spec in load_sources(Settings(root=PROJECT.parent)):
+    for spec in listed():
+        # Of other sources the names may be others: they are plain here.
         meta = metas[spec.source, spec.name]
-        assert meta["changed_at"] == spec.cursor
-        assert meta["primary_key"] == list(spec.primary_key or [KEYS[spec.name]])
+        assert bool(meta.get("changed_at")) == bool(spec.cursor)
+        assert meta["primary_key"]
+        if spec.source == SHOP:
+            assert meta["changed_at"] == spec.cursor
+            assert meta["primary_key"] == list(spec.primary_key or [KEYS[spec.name]])
 
 
 def test_the_measures_of_a_stream_are_columns_of_its_models(models: Nodes) -> None:
@@ -234,10 +266,16 @@ def test_documented_columns_are_the_real_ones_and_each_is_described(
 
 
 def test_every_key_is_tested(manifest: dict[str, Any], models: Nodes) -> None:
-    assert {n for n in models if not n.startswith("base_")} == {*MODEL_KEYS, *FILTERS}
-    for model, key in MODEL_KEYS.items():
+    keys, filters = dict(MODEL_KEYS), set(FILTERS)
+    for source in {spec.source for spec in listed()} - {SHOP}:
+        keys[f"accounting_{source}"] = ("source_name", "table_name")
+    for spec in (spec for spec in listed() if spec.source != SHOP):
+        keys[f"stg_{spec.source}__{spec.name}"] = ("_record_key",)
+        filters.add(f"quarantine_{spec.source}__{spec.name}")
+    assert {n for n in models if not n.startswith("base_")} == {*keys, *filters}
+    for model, key in keys.items():
         assert key in key_tests(manifest, model), f"{model} is not tested to be one per {key}"
-    for model in FILTERS:
+    for model in filters:
         assert models[model]["config"]["materialized"] == "view"
         assert "join" not in models[model]["raw_code"], f"{model} does more than filter"
 
@@ -247,7 +285,8 @@ def test_every_foreign_key_of_a_fact_is_tested(manifest: dict[str, Any], models:
         if not name.startswith("fct_"):
             continue
         own = MODEL_KEYS[name]
-        for column in (c for c in model["columns"] if c.endswith("_key") and (c,) != own):
+        surrogate = {f"{name.removeprefix('fct_')}_key"} & {*own}
+        for column in (c for c in model["columns"] if c.endswith("_key") and c not in surrogate):
             assert ("relationships", column) in generic_tests(manifest, name), column
             constraints = [c["type"] for c in model["columns"][column]["constraints"]]
             assert "not_null" in constraints, f"{column} may be NULL"
@@ -256,14 +295,16 @@ def test_every_foreign_key_of_a_fact_is_tested(manifest: dict[str, Any], models:
 def test_every_source_is_counted_from_raw_to_quarantine(
     manifest: dict[str, Any], empty_build: ShopLake
 ) -> None:
-    tables = [(spec.source, spec.name) for spec in load_sources(Settings(root=PROJECT.parent))]
+    tables = [(spec.source, spec.name) for spec in listed()]
     tables += [(SOURCE, table) for table in STREAM_SCHEMAS]
     for source, table in tables:
         tests = generic_tests(manifest, f"base_{source}__{table}")
         assert ("base_holds_all_commits", None) in tests
     accounted = empty_build.query(
-        "select source_name, table_name from quarantine.accounting_shop union all"
-        " select source_name, table_name from quarantine.accounting_stream"
+        " union all ".join(
+            f"select source_name, table_name from quarantine.accounting_{source}"
+            for source in {source for source, _ in tables}
+        )
     )
     assert sorted(accounted) == sorted(tables)
     for stream in STREAMS.values():
@@ -307,6 +348,102 @@ def test_every_mart_serves_an_exposure(manifest: dict[str, Any], models: Nodes) 
     used = {n for e in manifest["exposures"].values() for n in e["depends_on"]["nodes"]}
     idle = [m["name"] for m in models.values() if m["schema"] == "marts"]
     assert [name for name in idle if f"model.lakehouse.{name}" not in used] == []
+
+
+def test_every_model_has_an_owner_and_only_what_is_published_is_public(
+    manifest: dict[str, Any], models: Nodes
+) -> None:
+    """Base models are for all layers of their source; what follows them is private to its group."""
+    owners = {group["name"]: group["owner"] for group in manifest["groups"].values()}
+    for name, model in models.items():
+        assert owners.get(model["config"]["group"], {}).get("email"), f"{name} has no owner"
+        is_base = name.startswith("base_")
+        expected = (
+            "public" if model["schema"] in PUBLISHED else "protected" if is_base else "private"
+        )
+        assert model["access"] == expected, name
+
+
+def test_every_exposure_says_where_it_is_and_whose(manifest: dict[str, Any]) -> None:
+    for exposure in manifest["exposures"].values():
+        assert exposure["url"], exposure["name"]
+        assert exposure["owner"]["name"] and exposure["owner"]["email"], exposure["name"]
+
+
+def test_every_metric_is_described_and_is_a_column_of_the_marts(
+    manifest: dict[str, Any], models: Nodes
+) -> None:
+    assert manifest["metrics"], "the metrics are found"
+    columns = {column for m in models.values() if m["schema"] == "marts" for column in m["columns"]}
+    for metric in manifest["metrics"].values():
+        assert metric["description"], metric["name"]
+        assert metric["config"]["meta"]["column"] in columns, metric["name"]
+
+
+def test_the_diagram_shows_every_published_table_as_it_is(
+    manifest: dict[str, Any], empty_build: ShopLake
+) -> None:
+    drawn = (REPOSITORY / "docs" / "erd.md").read_text(encoding="utf-8")
+    assert drawn == render_erd(manifest), "docs/erd.md is not current; run `make erd`"
+    published = empty_build.query(
+        f"select table_name from information_schema.tables where table_schema in {tuple(PUBLISHED)}"
+    )
+    assert len(published) > 20
+    for (table,) in published:
+        assert f"    {table} {{" in drawn or f"| `{table}` |" in drawn, table
+    # What it shows, on a table that has all of it.
+    assert "    dim_campaign ||--o{ fct_sales_campaign : campaign_key\n" in drawn
+    assert "        string campaign_key PK, FK\n" in drawn
+    assert "        int date_key PK\n        date full_date UK\n" in drawn
+
+
+def test_selectors_choose_by_owner_reader_and_exposure(
+    manifest: dict[str, Any], empty_build: ShopLake, models: Nodes
+) -> None:
+    arguments = ("--selector", "sales_overview", "--resource-type", "model", "--output", "name")
+    chosen = {*empty_build.dbt("--quiet", "list", *arguments).split()}
+    assert {"base_shop__campaigns", "fct_sales_month"} <= chosen
+    assert not any("stream" in models[name]["fqn"] for name in chosen)
+    # The others choose by one property, which the tests above ask of every model.
+    values: dict[str, set[str]] = {
+        s["definition"]["method"]: set() for s in manifest["selectors"].values()
+    }
+    for selector in manifest["selectors"].values():
+        values[selector["definition"]["method"]].add(selector["definition"]["value"])
+    assert values["group"] == {group["name"] for group in manifest["groups"].values()}
+    assert values["access"] == {"public"}
+
+
+def test_dbt_bouncer_finds_nothing(empty_build: ShopLake) -> None:
+    """Its rules and each exception stand in ``dbt_project/dbt-bouncer.yml``."""
+    done = subprocess.run(
+        [DBT.with_name("dbt-bouncer"), "--config-file", PROJECT / "dbt-bouncer.yml"],
+        env={**os.environ, "DBT_PROJECT_DIR": str(empty_build.root), "COLUMNS": "200"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_source_freshness_is_the_age_of_the_newest_commit(
+    empty_build: ShopLake, tmp_path: Path
+) -> None:
+    """Of commits that no build has seen yet; what has never landed is stale."""
+    lake = make_shop_lake(tmp_path / "root", target=empty_build.target)
+    lake.land("customers", hours(1), [customer(1)])
+    newest = lake.land("customers", hours(2), [customer(2)])
+    lake.dbt("source", "freshness", "--select", "source:shop", fails=True)
+    results = json.loads((lake.target / "sources.json").read_text(encoding="utf-8"))["results"]
+    found = {result["unique_id"].split(".")[-1]: result for result in results}
+    assert {name: result["status"] for name, result in found.items()} == {
+        "customers": "pass",
+        "products": "warn",
+        "campaigns": "warn",
+        "transactions": "error",
+        "transaction_items": "error",
+    }
+    loaded = datetime.fromisoformat(found["customers"]["max_loaded_at"])
+    assert loaded == batch_time(newest)
 
 
 def test_only_base_models_read_sources(models: Nodes) -> None:

@@ -3,9 +3,10 @@
 Every case has its own keys, so that one build serves all of them.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
 import pytest
@@ -20,6 +21,7 @@ from support.shop_raw import (
     transaction,
 )
 
+FISCAL_START = 4
 BEGINNING = datetime(1900, 1, 1, tzinfo=UTC)
 OPEN_END = datetime(9999, 12, 31, tzinfo=UTC)
 FREE = {"line_amount": Decimal("0.00"), "unit_price": Decimal("0.00")}
@@ -190,13 +192,18 @@ def land_current_versions(lake: ShopLake) -> None:
     lake.land("products", hours(20), [product(205)], deleted=[205])
 
 
+def day(number: int, hour: int = 0) -> datetime:
+    """Noon of a day of the history, and hours from there."""
+    return hours(24 * number + hour)
+
+
 def land_history(lake: ShopLake) -> None:
     """Customers and products through time."""
     at = {n: hours(24 * n) for n in range(10, 17)}  # seen at noon of successive days
     morning = {n: hours(24 * n - 4) for n in range(10, 17)}
 
-    def seen(day: int, key: int, **columns: object) -> None:
-        lake.land("customers", at[day], [customer(key, **columns)])
+    def seen(number: int, key: int, **columns: object) -> None:
+        lake.land("customers", at[number], [customer(key, **columns)])
 
     # 301: three states; the repeat and the change of nothing but updated_at are no versions.
     seen(10, 301, updated_at=morning[10])
@@ -249,9 +256,21 @@ def land_history(lake: ShopLake) -> None:
     lake.land("transactions", at[11], deleted=[304])
     # Prices: the broken one opens nothing.
     lake.land("products", at[10], [product(301, updated_at=morning[10])])
-    for day, price in ((11, "12.50"), (12, "0.00")):
-        row = product(301, unit_price=Decimal(price), updated_at=morning[day])
-        lake.land("products", at[day], [row])
+    for number, price in ((11, "12.50"), (12, "0.00")):
+        row = product(301, unit_price=Decimal(price), updated_at=morning[number])
+        lake.land("products", at[number], [row])
+
+
+def land_campaign_history(lake: ShopLake) -> None:
+    """A campaign of two versions, in which a broken one and a tombstone follow, and its sales."""
+    rate = {"discount_rate": Decimal("0.2000"), "channel": "search"}
+    lake.land("campaigns", day(10), [campaign(301, updated_at=day(10, -4))])
+    lake.land("campaigns", day(11), [campaign(301, updated_at=day(11, -4), **rate)])
+    lake.land("campaigns", day(12), [campaign(301, updated_at=day(12, -4), starts_on=None)])
+    lake.land("campaigns", day(13), deleted=[301])
+    times = {306: day(11, -5), 307: day(11, -4), 308: day(14)}
+    sold = [transaction(n, "0.00", campaign_id=301, sold_at=at) for n, at in times.items()]
+    lake.land("transactions", day(10), [*sold, transaction(309, "0.00", campaign_id=310)])
 
 
 ALL = {
@@ -336,14 +355,78 @@ def land_all_columns(lake: ShopLake) -> None:
     lake.land("customers", hours(40), deleted=[403])
 
 
+# Five receipts of one customer, in months that no other sale is in, and what they add up to.
+SPRING = {"campaign_id": 501, "customer_id": 501}
+RECEIPTS: Sequence[tuple[int, str, Mapping[str, Any]]] = [
+    (501, "29.00", {**SPRING, "sold_at": datetime(2025, 5, 3, tzinfo=UTC)}),
+    (502, "10.00", {"customer_id": 501, "sold_at": datetime(2025, 5, 3, 23, 59, 59, tzinfo=UTC)}),
+    (503, "10.00", {**SPRING, "sold_at": datetime(2025, 5, 4, tzinfo=UTC), "status": "refunded"}),
+    (504, "20.00", {**SPRING, "sold_at": datetime(2025, 6, 1, tzinfo=UTC), "status": "pending"}),
+    (505, "9.95", {**SPRING, "sold_at": datetime(2025, 6, 30, 23, 59, 59, 999999, tzinfo=UTC)}),
+]
+LINES: Sequence[tuple[int, int, Mapping[str, Any]]] = [
+    (
+        501,
+        501,
+        {"quantity": 2, "discount_amount": Decimal("1.00"), "line_amount": Decimal("19.00")},
+    ),
+    (502, 501, {"line_number": 2}),
+    (503, 502, {}),
+    (504, 503, {}),
+    (505, 504, {"quantity": 2, "line_amount": Decimal("20.00")}),
+    (506, 505, {"discount_amount": Decimal("0.05"), "line_amount": Decimal("9.95")}),
+]
+MEASURES = (
+    "receipt_count, quantity, gross_amount, discount_amount, revenue_amount, pending_amount,"
+    " refunded_amount, average_receipt, discount_rate"
+)
+# The newest accepted transaction is seen on 11 March 2026; 180 days before is 12 September.
+LAPSES = {502: date(2025, 9, 12), 503: date(2025, 9, 11)}
+
+
+def land_receipts(lake: ShopLake) -> None:
+    """Sales of known amounts, and customers who have bought long ago, not at all, or are gone."""
+    old = {"created_at": hours(-9000)}
+    hamburg = {"city": "Hamburg", "country_code": "SE", **old}
+    lake.land("customers", hours(50), [customer(501, updated_at=hours(-9000), **hamburg)])
+    lake.land("customers", hours(51), [customer(501, city="Bremen", updated_at=hours(40), **old)])
+    lake.land("customers", hours(50), [customer(key, city=None, **old) for key in range(502, 506)])
+    lake.land("customers", hours(51), deleted=[505])
+    lake.land("campaigns", hours(50), [campaign(501, channel="store")])
+    lake.land("campaigns", hours(51), [campaign(501, channel="social", campaign_name="Renamed")])
+    sold = [transaction(key, total, **columns) for key, total, columns in RECEIPTS]
+    sold += [
+        transaction(
+            500 + n, "0.00", customer_id=n, sold_at=datetime(d.year, d.month, d.day, 1, tzinfo=UTC)
+        )
+        for n, d in LAPSES.items()
+    ]
+    sold += [
+        transaction(1004, "0.00", customer_id=504, status="pending"),
+        transaction(1005, "0.00", customer_id=505),
+    ]
+    lake.land("transactions", hours(50), sold)
+    lake.land("transaction_items", hours(50), [item(key, sale, **c) for key, sale, c in LINES])
+
+
 @pytest.fixture(scope="module")
 def lake(tmp_path_factory: pytest.TempPathFactory) -> ShopLake:
     made = make_shop_lake(tmp_path_factory.mktemp("models") / "root")
-    for land in (land_rules, land_current_versions, land_history, land_all_columns):
+    for land in (
+        land_rules,
+        land_current_versions,
+        land_history,
+        land_campaign_history,
+        land_all_columns,
+        land_receipts,
+    ):
         land(made)
-    # With its data and unit tests: strange rows are no reason to be red.
+    # With its data and unit tests: strange rows are no reason to be red. The fiscal year is not the
+    # calendar's, so that the two cannot be mistaken for each other.
     made.dbt(
         "build",
+        "--vars",
+        f"fiscal_year_first_month: {FISCAL_START}",
         "--select",
         "+path:models/staging/shop +path:models/quarantine/shop +path:models/marts/shop",
     )
@@ -434,11 +517,6 @@ def test_the_version_that_landed_last_is_current(lake: ShopLake) -> None:
     ]
 
 
-def day(number: int, hour: int = 0) -> datetime:
-    """Noon of a day of the history, and hours from there."""
-    return hours(24 * number + hour)
-
-
 def test_customers_have_the_versions_that_their_history_tells(lake: ShopLake) -> None:
     rows = lake.query(
         "select customer_id, city, valid_from, valid_to, is_current from marts.dim_customer"
@@ -525,7 +603,7 @@ def test_every_column_of_a_dimension_comes_from_its_source(lake: ShopLake) -> No
     for dimension, table, left_out in (
         ("dim_customer", "customers", {"updated_at"}),
         ("dim_product", "products", {"updated_at"}),
-        ("dim_campaign", "campaigns", {"created_at", "updated_at"}),
+        ("dim_campaign", "campaigns", {"updated_at"}),
     ):
         expected = {k: v for k, v in ALL[table].items() if k not in left_out}
         row = as_row(lake, f"marts.{dimension}", f"{table[:-1]}_id = 401")
@@ -559,6 +637,256 @@ def test_every_column_of_a_sale_comes_from_its_item_and_its_transaction(lake: Sh
             f"select {dimension}_key from marts.dim_{dimension} where {dimension}_id = 401"
         )[0]
         assert row[f"{dimension}_key"] == key
+
+
+def test_every_column_of_a_receipt_comes_from_its_transaction_and_its_items(lake: ShopLake) -> None:
+    row = as_row(lake, "marts.fct_receipts", "transaction_id = 401")
+    sale = as_row(lake, "marts.fct_sales", "transaction_id = 401")
+    shared = set(row) & set(sale)
+    assert set(row) - shared == {"line_count"}
+    assert {name: row[name] for name in shared} == {name: sale[name] for name in shared}
+    assert row["line_count"] == 1
+    several = as_row(lake, "marts.fct_receipts", "transaction_id = 501")
+    expected = {
+        "line_count": 2,
+        "quantity": 3,
+        "gross_amount": Decimal("30.00"),
+        "discount_amount": Decimal("1.00"),
+        "net_amount": Decimal("29.00"),
+        "revenue_amount": Decimal("29.00"),
+    }
+    assert {name: several[name] for name in expected} == expected
+
+
+def test_a_transaction_without_items_is_a_receipt(lake: ShopLake) -> None:
+    row = as_row(lake, "marts.fct_receipts", "transaction_id = 302")
+    assert (row["line_count"], row["quantity"]) == (0, 0)
+    amounts = ("gross_amount", "discount_amount", "net_amount", "revenue_amount")
+    assert [row[name] for name in amounts] == [Decimal("0.00")] * 4
+
+
+def test_every_accepted_transaction_is_one_receipt(lake: ShopLake) -> None:
+    accepted = "select transaction_id from intermediate.int_shop__transactions_accepted order by 1"
+    receipts = "select transaction_id from marts.fct_receipts order by 1"
+    assert lake.query(accepted) == lake.query(receipts) != []
+
+
+MAY = (2, 4, Decimal("40.00"), Decimal("1.00"), Decimal("39.00"), Decimal(0), Decimal("10.00"))
+JUNE = (1, 1, Decimal("10.00"), Decimal("0.05"), Decimal("9.95"), Decimal("20.00"), Decimal(0))
+NOTHING_SOLD = (0, 0, Decimal(0), Decimal(0), Decimal(0), Decimal(0), Decimal("10.00"), None, None)
+MAY_RATIOS = (Decimal("19.500000"), Decimal("0.025000"))
+JUNE_RATIOS = (Decimal("9.950000"), Decimal("0.005000"))
+
+
+def test_sales_by_day_count_what_was_sold_on_it(lake: ShopLake) -> None:
+    assert lake.query(
+        f"select date_key, {MEASURES} from marts.fct_sales_day"
+        " where date_key between 20250501 and 20250531 order by 1"
+    ) == [
+        (20250503, *MAY[:6], Decimal(0), *MAY_RATIOS),
+        (20250504, *NOTHING_SOLD),
+    ]
+
+
+def test_sales_by_month_and_quarter_count_what_was_sold_in_them(lake: ShopLake) -> None:
+    assert lake.query(
+        f"select year_month, year, month_number, fiscal_year, fiscal_quarter, {MEASURES}"
+        " from marts.fct_sales_month where year_month in ('2025-05', '2025-06') order by 1"
+    ) == [
+        ("2025-05", 2025, 5, 2026, 1, *MAY, *MAY_RATIOS),
+        ("2025-06", 2025, 6, 2026, 1, *JUNE, *JUNE_RATIOS),
+    ]
+    both = tuple(may + june for may, june in zip(MAY, JUNE, strict=True))
+    ratios = (Decimal("16.316667"), Decimal("0.021000"))
+    assert lake.query(
+        f"select year_quarter, year, quarter_of_year, {MEASURES} from marts.fct_sales_quarter"
+        " where year_quarter = '2025Q2'"
+    ) == [("2025Q2", 2025, 2, *both, *ratios)]
+
+
+def test_sales_by_city_are_those_of_where_the_customer_lived_then(lake: ShopLake) -> None:
+    both = tuple(may + june for may, june in zip(MAY, JUNE, strict=True))
+    assert lake.query(
+        f"select country_code, city, {MEASURES} from marts.fct_sales_city"
+        " where country_code = 'SE' or city = 'Bremen'"
+    ) == [("SE", "Hamburg", *both, Decimal("16.316667"), Decimal("0.021000"))]
+    # Known customers without a city and customers that nobody knows.
+    unknown = lake.query("select country_code from marts.fct_sales_city where city = 'unknown'")
+    assert sorted(unknown) == [("DE",), ("unknown",)]
+
+
+def test_sales_by_campaign_have_one_row_for_all_its_versions(lake: ShopLake) -> None:
+    assert lake.query(
+        "select campaign_id, campaign_name, channel, receipt_count, revenue_amount, refunded_amount"
+        " from marts.fct_sales_campaign where campaign_id in (301, 310, 501) order by 1"
+    ) == [
+        (301, "Spring", "search", 3, Decimal(0), Decimal(0)),
+        (310, None, "unknown", 1, Decimal(0), Decimal(0)),
+        (501, "Renamed", "social", 2, Decimal("38.95"), Decimal("10.00")),
+    ]
+    named = lake.query(
+        "select campaign_name, channel from marts.fct_sales_campaign where campaign_id is null"
+    )
+    assert named == [("no campaign", "none")]
+    keys = lake.query(
+        "select campaign_key = (select campaign_key from marts.dim_campaign"
+        "  where campaign_id = sales.campaign_id order by valid_from desc limit 1)"
+        " from marts.fct_sales_campaign as sales where campaign_id is not null"
+    )
+    assert {is_last for (is_last,) in keys} == {True}
+
+
+def test_campaigns_have_the_versions_that_their_history_tells(lake: ShopLake) -> None:
+    assert lake.query(
+        "select discount_rate, channel, valid_from, valid_to, is_current from marts.dim_campaign"
+        " where campaign_id = 301 order by valid_from"
+    ) == [
+        (Decimal("0.1000"), "email", BEGINNING, day(11, -4), False),
+        (Decimal("0.2000"), "search", day(11, -4), day(13), False),
+    ]
+    assert lake.query(
+        "select transaction_id, discount_rate from marts.fct_receipts"
+        " inner join marts.dim_campaign using (campaign_key)"
+        " where transaction_id between 306 and 309 order by 1"
+    ) == [
+        (306, Decimal("0.1000")),
+        (307, Decimal("0.2000")),
+        # After the deletion: the campaign as last known. 309 names one that nobody knows.
+        (308, Decimal("0.2000")),
+        (309, None),
+    ]
+
+
+def test_a_customer_is_a_prospect_active_or_lapsed(lake: ShopLake) -> None:
+    rows = lake.query(
+        "select customer_id, customer_status, is_deleted, receipt_count, revenue_amount,"
+        " average_receipt, first_sold_at, last_sold_at, as_of from marts.fct_customer_status"
+        " where customer_id between 501 and 505 or customer_id = 310 order by 1"
+    )
+
+    def at(number: int) -> datetime:
+        chosen = LAPSES[number]
+        return datetime(chosen.year, chosen.month, chosen.day, 1, tzinfo=UTC)
+
+    as_of = day(10)
+    first, last = RECEIPTS[0][2]["sold_at"], RECEIPTS[-1][2]["sold_at"]
+    none = (Decimal("0.00"), Decimal("0.000000"))
+    assert rows == [
+        (310, "active", False, 2, *none, hours(0), hours(0), as_of),
+        (501, "lapsed", False, 3, Decimal("48.95"), Decimal("16.316667"), first, last, as_of),
+        (502, "active", False, 1, *none, at(502), at(502), as_of),
+        (503, "lapsed", False, 1, *none, at(503), at(503), as_of),
+        (504, "prospect", False, 0, Decimal("0.00"), None, None, None, as_of),
+        (505, "active", True, 1, *none, hours(0), hours(0), as_of),
+    ]
+
+
+def test_every_customer_has_one_status_under_the_key_of_the_last_version(lake: ShopLake) -> None:
+    assert lake.query(
+        "select customer_id, max_by(customer_key, valid_from) from marts.dim_customer"
+        " where customer_id is not null group by 1 order by 1"
+    ) == lake.query("select customer_id, customer_key from marts.fct_customer_status order by 1")
+
+
+def test_the_fiscal_year_is_named_after_the_year_it_ends_in(lake: ShopLake) -> None:
+    assert lake.query(
+        "select distinct month_number, fiscal_year - year, fiscal_quarter, fiscal_month"
+        " from marts.dim_date order by 1"
+    ) == [
+        (month, 0, 4, month + 9)
+        if month < FISCAL_START
+        else (month, 1, (month - 1) // 3, month - 3)
+        for month in range(1, 13)
+    ]
+
+
+def metric_sql(manifest: Mapping[str, Any], name: str, entity: str | None, group: str) -> str:
+    """The query a semantic layer makes of a metric's declaration.
+
+    Args:
+        manifest: dbt's manifest.
+        name: A metric of one measure.
+        entity: The dimension that the group is a column of; None for the fact itself.
+        group: What to group by.
+    """
+    models = {model["name"]: model for model in manifest["semantic_models"].values()}
+    metric = manifest["metrics"][f"metric.lakehouse.{name}"]
+    measure_name = metric["type_params"]["measure"]["name"]
+    ((model, measure),) = [
+        (model, measure)
+        for model in models.values()
+        for measure in model["measures"]
+        if measure["name"] == measure_name
+    ]
+
+    def relation(found: Mapping[str, Any]) -> str:
+        return f"{found['node_relation']['schema_name']}.{found['node_relation']['alias']}"
+
+    def key(found: Mapping[str, Any]) -> str:
+        return str(next(e["expr"] for e in found["entities"] if e["name"] == entity))
+
+    joined = ""
+    if entity:
+        (other,) = [
+            m
+            for m in models.values()
+            if any(e["name"] == entity and e["type"] == "primary" for e in m["entities"])
+        ]
+        joined = f" inner join {relation(other)} as other on fact.{key(model)} = other.{key(other)}"
+    columns = f"{group} as grp, {measure['agg']}({measure['expr']}) as value"
+    return f"select {columns} from (select * from {relation(model)}) as fact{joined} group by 1"
+
+
+@pytest.mark.parametrize(
+    ("entity", "group", "rollup", "key"),
+    [
+        (None, "strftime(sold_at, '%Y%m%d')::int", "fct_sales_day", "date_key"),
+        (None, "strftime(sold_at, '%Y-%m')", "fct_sales_month", "year_month"),
+        (None, "year(sold_at) || 'Q' || quarter(sold_at)", "fct_sales_quarter", "year_quarter"),
+        (
+            "customer",
+            "country_code || coalesce(city, 'unknown')",
+            "fct_sales_city",
+            "country_code || city",
+        ),
+        (
+            "campaign",
+            "coalesce(other.campaign_id, -1)",
+            "fct_sales_campaign",
+            "coalesce(campaign_id, -1)",
+        ),
+    ],
+)
+def test_a_roll_up_holds_the_numbers_that_the_metrics_declare(
+    lake: ShopLake, entity: str | None, group: str, rollup: str, key: str
+) -> None:
+    manifest = json.loads((lake.target / "manifest.json").read_text(encoding="utf-8"))
+    simple, ratios = {}, {}
+    for metric in manifest["metrics"].values():
+        if metric["type"] == "simple":
+            simple[metric["name"]] = dict(
+                lake.query(metric_sql(manifest, metric["name"], entity, group))
+            )
+        else:
+            parts = metric["type_params"]
+            ratios[metric["name"]] = parts["numerator"]["name"], parts["denominator"]["name"]
+    assert {"revenue", "receipts"} <= set(simple)
+    assert {"average_receipt", "discount_rate"} == set(ratios)
+    for metric in manifest["metrics"].values():
+        column, name = metric["config"]["meta"]["column"], metric["name"]
+        found = dict(lake.query(f"select {key}, {column} from marts.{rollup}"))
+        assert len(found) > 1
+        if name in simple:
+            assert found == simple[name], name
+            continue
+        above, below = (simple[part] for part in ratios[name])
+        for row in found:
+            expected = (
+                (Decimal(above[row]) / below[row]).quantize(Decimal("0.000001"), ROUND_HALF_UP)
+                if below[row]
+                else None
+            )
+            assert found[row] == expected, (name, row)
 
 
 def test_only_completed_sales_are_revenue(lake: ShopLake) -> None:

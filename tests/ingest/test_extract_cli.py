@@ -30,10 +30,10 @@ def source(pg_dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sour
 def test_extract_tells_what_it_did(source: Source, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["extract"]) == 0
     out = capsys.readouterr().out
-    assert out.startswith("events: 5 new, 0 deleted; complete below 20")
+    assert out.startswith("shop.events: 5 new, 0 deleted; complete below 20")
     assert "(exact)" in out
     assert main(["extract", "events"]) == 0
-    assert capsys.readouterr().out.startswith("events: nothing new; complete below 20")
+    assert capsys.readouterr().out.startswith("shop.events: nothing new; complete below 20")
 
 
 def test_extract_speaks_json(source: Source, capsys: pytest.CaptureFixture[str]) -> None:

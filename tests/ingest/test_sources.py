@@ -5,7 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from ingest.sources import SourcesError, load_sources, parse_lookback, select_tables
+from ingest.sources import (
+    SourcesError,
+    by_source,
+    load_sources,
+    parse_lookback,
+    read_sources,
+    select_tables,
+)
 from lakehouse.settings import Settings
 
 GOOD = """
@@ -54,6 +61,77 @@ def test_everything_declared_is_read(tmp_path: Path) -> None:
         "other", ("x", "y"), "raise", "ignore", "application",
     )  # fmt: skip
     assert (b.lookback.span, b.max_delete_share) == (timedelta(seconds=90), 0.5)
+
+
+SEVERAL = """
+sources:
+  - {name: shop, schema: shop, tables: [{name: events, cursor: c}, {name: erp, cursor: c}]}
+  - name: erp
+    dsn_env: LAKE_ERP_DSN
+    schema: "Sales-Ü"
+    tables:
+      - {name: events, table: 'Ev"ents', cursor: c}
+      - {name: orders, schema: sales, cursor: c}
+  - {name: empty, dsn_env: LAKE_EMPTY_DSN, tables: []}
+"""
+
+
+def test_each_source_names_the_variable_of_its_address(tmp_path: Path) -> None:
+    settings = written(tmp_path, SEVERAL)
+    shop, erp, empty = read_sources(settings)
+    assert (shop.dsn_env, erp.dsn_env, empty.dsn_env) == (
+        "LAKE_SOURCE_DSN", "LAKE_ERP_DSN", "LAKE_EMPTY_DSN",
+    )  # fmt: skip
+    assert (erp.schema, empty.schema, empty.tables) == ("Sales-Ü", None, ())
+    events, orders = erp.tables
+    assert {spec.dsn_env for spec in erp.tables} == {"LAKE_ERP_DSN"}
+    assert (events.name, events.relation) == ("events", 'Ev"ents')
+    assert events.origin == '"Sales-Ü"."Ev""ents"'
+    assert (orders.relation, orders.origin) == ("orders", "sales.orders")
+    assert load_sources(settings) == (*shop.tables, *erp.tables)
+    assert {name: len(specs) for name, specs in by_source(load_sources(settings)).items()} == {
+        "shop": 2,
+        "erp": 2,
+    }
+
+
+def test_a_table_of_several_sources_is_asked_for_in_full(tmp_path: Path) -> None:
+    specs = load_sources(written(tmp_path, SEVERAL))
+
+    def labels(*names: str) -> list[str]:
+        return [spec.label for spec in select_tables(specs, names)]
+
+    assert labels("erp.events") == ["erp.events"]
+    assert labels("orders") == ["erp.orders"]
+    assert labels("erp") == ["erp.events", "erp.orders"], "a source before a table of that name"
+    assert labels("shop.erp") == ["shop.erp"]
+    with pytest.raises(SourcesError, match=r"events in several.*say shop\.events or erp\.events"):
+        labels("events")
+
+
+@pytest.mark.parametrize(
+    ("was", "now", "said"),
+    [
+        ("dsn_env: LAKE_ERP_DSN", "dsn-env: X", r"erp has an unknown key `dsn-env`.*`dsn_env`\?"),
+        ("dsn_env: LAKE_ERP_DSN", "dsn: X", r"erp has an unknown key `dsn`"),
+        ("table: 'Ev", "relation: 'Ev", r"erp\.events has an unknown key `relation`.*choose from"),
+        ("name: orders, ", "name: orders, Cursr: c, ", r"`Cursr`.*did you mean `cursor`\?"),
+        ("sources:", "source: []\nsources:", r"it has an unknown key `source`.*`sources`\?"),
+        ("name: erp\n", "name: shop\n", r"source shop is listed twice"),
+        ("name: erp\n", "name: stream\n", r"source stream has a name that is taken"),
+        ('    schema: "Sales', '    schema: a\n    schema: "Sales', r"key `schema` stands twice"),
+        (
+            "dsn_env: LAKE_ERP_DSN",
+            "dsn_env: postgresql://me:hunter2@h/d",
+            r"erp has a `dsn_env` that",
+        ),
+    ],
+)
+def test_what_would_be_ignored_is_refused(tmp_path: Path, was: str, now: str, said: str) -> None:
+    assert was in SEVERAL
+    with pytest.raises(SourcesError, match=said) as error:
+        load_sources(written(tmp_path, SEVERAL.replace(was, now, 1)))
+    assert "hunter2" not in str(error.value)
 
 
 @pytest.mark.parametrize(

@@ -6,12 +6,15 @@ import dagster as dg
 import pytest
 from support.checkout import make_checkout
 from support.private_root import private_root
+from support.servers import pg_dsn, pg_server
 from support.tiny_project import Tiny
 from support.tiny_shop import make_tiny_shop
 
 from lakehouse.settings import Settings
 from orchestration.dbt_graph import DbtGraph, build_graph
 from orchestration.dbt_manifest import load_manifest
+
+__all__ = ["pg_dsn", "pg_server"]
 
 
 @pytest.fixture(scope="session")

@@ -44,6 +44,13 @@ def test_asset_keys_and_groups_are_those_of_the_snapshot(
     assert "\n".join(lines) == SNAPSHOT.read_text().strip()
 
 
+def test_the_owner_of_a_model_is_the_owner_of_its_asset(graph: DbtGraph) -> None:
+    owners = {g["name"]: [g["owner"]["email"]] for g in graph.manifest["groups"].values()}
+    assert owners
+    for unique_id, spec in graph.assets.items():
+        assert spec.owners == owners[graph.node(unique_id)["config"]["group"]]
+
+
 def test_every_dependency_is_an_asset(specs: dict[dg.AssetKey, dg.AssetSpec]) -> None:
     dangling = {dep.asset_key for spec in specs.values() for dep in spec.deps} - specs.keys()
     assert not dangling

@@ -3,7 +3,7 @@
     divide decimals as doubles (DuckDB) or round twice (Spark); whole numbers they divide exactly.
 
     numerator: a decimal of at most six digits behind the point, below 10^26 in size.
-    denominator: a whole number above zero; zero gives NULL.
+    denominator: a whole number above zero, of any type; zero gives NULL.
 #}
 {% macro exact_ratio(numerator, denominator) -%}
     {%- set millionths = 'cast(' ~ numerator ~ ' * 1000000 as decimal(38, 0))' -%}
@@ -12,7 +12,7 @@
     cast(
         sign({{ numerator }})
         * cast(
-            (2 * abs(cast({{ millionths }} as {{ whole }})) + {{ denominator }})
+            (2 * abs(cast({{ millionths }} as {{ whole }})) + cast({{ denominator }} as {{ whole }}))
             {{ divided }} nullif(2 * cast({{ denominator }} as {{ whole }}), 0) as decimal(38, 0)
         )
         * cast(0.000001 as decimal(7, 6))

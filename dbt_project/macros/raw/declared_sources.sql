@@ -44,11 +44,24 @@
 {% endmacro %}
 
 
+{# Declared name to quoted name in raw files, of the columns for which the two differ. #}
+{% macro raw_names_of(source_name, table_name) %}
+    {%- set names = {} -%}
+    {%- for column in source_node(source_name, table_name).columns.values()
+        if column.config.meta.raw_name -%}
+        {%- set quoted = adapter.quote(column.config.meta.raw_name | replace('"', '""')) -%}
+        {%- do names.update({column.name: quoted}) -%}
+    {%- endfor -%}
+    {{- return(names) -}}
+{% endmacro %}
+
+
 {# Pairs of name and kind, as for `surrogate_key`, of the columns declared for a source. #}
 {% macro kinds_of_columns(source_name, table_name) %}
     {%- set kinds = {
         'varchar': 'text', 'boolean': 'bool', 'date': 'date', 'timestamptz': 'timestamp',
-        'smallint': 'int', 'integer': 'int', 'bigint': 'int',
+        'timestamp': 'timestamp', 'smallint': 'int', 'integer': 'int', 'bigint': 'int',
+        'blob': 'bytes', 'real': 'approximate', 'double': 'approximate',
     } -%}
     {%- set columns = [] -%}
     {%- for name, data_type in raw_columns(source_name, table_name) if not name.startswith('_') -%}

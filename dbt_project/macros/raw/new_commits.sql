@@ -3,8 +3,9 @@
 
     A subquery with exactly the columns declared for the source, in their order and types, and those
     of every raw file (`raw_columns`). It has them also when there is no file, and when older files
-    lack a column. It opens only the files it needs: their names come from `ops.commits`, which is
-    frozen at the start of the run, so that all models of a run see the same commits.
+    lack a column. A column whose name in raw files is no plain one is read by `config.meta.raw_name`
+    and has its declared name from here on. It opens only the files it needs: their names come from
+    `ops.commits`, which is frozen at the start of the run, so that all models of a run see the same commits.
 
     For a source that declares `meta.primary_key` it adds what the macros in `macros/history` ask for:
         _record_key     what tells its rows apart, never NULL: the primary key as text, or, where a
@@ -21,6 +22,7 @@
     {%- set declared = source(source_name, table_name) -%}
     {%- if execute -%}
         {%- set columns = raw_columns(source_name, table_name) -%}
+        {%- set raw_names = raw_names_of(source_name, table_name) -%}
         {%- set files = new_commit_files(source_name, table_name) -%}
         (
         select
@@ -29,13 +31,15 @@
         from (
             select
             {%- for name, data_type in columns %}
-                cast({{ adapter.quote(name) }} as {{ data_type }}) as {{ adapter.quote(name) }}
+                cast({{ raw_names.get(name, adapter.quote(name)) }} as {{ data_type }})
+                    as {{ adapter.quote(name) }}
                 {{- ',' if not loop.last }}
             {%- endfor %}
             from (
                 select
                 {%- for name, data_type in columns %}
-                    cast(null as {{ data_type }}) as {{ adapter.quote(name) }}{{ ',' if not loop.last }}
+                    cast(null as {{ data_type }})
+                        as {{ raw_names.get(name, adapter.quote(name)) }}{{ ',' if not loop.last }}
                 {%- endfor %}
                 where false
                 {%- if files %}

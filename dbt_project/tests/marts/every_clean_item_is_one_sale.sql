@@ -1,3 +1,5 @@
+{{ config(group='shop') }}
+
 -- A failing row is a live clean item that is not in the fact, or a sale without such an item.
 with
 

@@ -3,13 +3,13 @@ with
 
 expected as (
 
-    {% for day, name, number, week, week_year, quarter, weekend in [
-        (20240229, 'Thursday', 4, 9, 2024, 1, 'false'),
-        (20241229, 'Sunday', 7, 52, 2024, 4, 'true'),
-        (20241230, 'Monday', 1, 1, 2025, 4, 'false'),
-        (20270103, 'Sunday', 7, 53, 2026, 1, 'true'),
-        (20260630, 'Tuesday', 2, 27, 2026, 2, 'false'),
-        (20260701, 'Wednesday', 3, 27, 2026, 3, 'false'),
+    {% for day, name, number, week, week_year, quarter, weekend, month in [
+        (20240229, 'Thursday', 4, 9, 2024, 1, 'false', '2024-02'),
+        (20241229, 'Sunday', 7, 52, 2024, 4, 'true', '2024-12'),
+        (20241230, 'Monday', 1, 1, 2025, 4, 'false', '2024-12'),
+        (20270103, 'Sunday', 7, 53, 2026, 1, 'true', '2027-01'),
+        (20260630, 'Tuesday', 2, 27, 2026, 2, 'false', '2026-06'),
+        (20260701, 'Wednesday', 3, 27, 2026, 3, 'false', '2026-07'),
     ] -%}
     select
         {{ day }} as date_key,
@@ -18,7 +18,9 @@ expected as (
         {{ week }} as iso_week,
         {{ week_year }} as iso_year,
         {{ quarter }} as quarter_of_year,
-        {{ weekend }} as is_weekend
+        {{ weekend }} as is_weekend,
+        '{{ month }}' as year_month,
+        '{{ month[:4] }}Q{{ quarter }}' as year_quarter
     {{ 'union all' if not loop.last }}
     {% endfor %}
 )
@@ -34,4 +36,6 @@ left join {{ ref('dim_date') }} as dim_date
         and expected.iso_year = dim_date.iso_year
         and expected.quarter_of_year = dim_date.quarter_of_year
         and expected.is_weekend = dim_date.is_weekend
+        and expected.year_month = dim_date.year_month
+        and expected.year_quarter = dim_date.year_quarter
 where dim_date.date_key is null

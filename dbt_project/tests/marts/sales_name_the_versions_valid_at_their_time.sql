@@ -13,6 +13,7 @@ versions as (
     {% for dimension, id, key in [
         ('dim_customer', 'customer_id', 'customer_key'),
         ('dim_product', 'product_id', 'product_key'),
+        ('dim_campaign', 'campaign_id', 'campaign_key'),
     ] -%}
     select
         '{{ dimension }}' as dimension,
@@ -33,6 +34,7 @@ named as (
     {% for dimension, id, key in [
         ('dim_customer', 'customer_id', 'customer_key'),
         ('dim_product', 'product_id', 'product_key'),
+        ('dim_campaign', 'campaign_id', 'campaign_key'),
     ] -%}
     select
         '{{ dimension }}' as dimension,

@@ -1,9 +1,21 @@
--- A failing row is a transaction whose sales do not add up to the total on its receipt.
+{{ config(group='shop') }}
+
+-- A failing row is an accepted transaction that is no receipt, or a receipt whose total or any other
+-- measure is not what its sales add up to.
+{% set measures = [
+    'quantity', 'gross_amount', 'discount_amount', 'net_amount', 'revenue_amount',
+] -%}
 with
 
 transactions as (
 
     select * from {{ ref('int_shop__transactions_accepted') }}
+
+),
+
+receipts as (
+
+    select * from {{ ref('fct_receipts') }}
 
 ),
 
@@ -17,7 +29,10 @@ sales_by_transaction as (
 
     select
         transaction_id,
-        sum(net_amount) as net_amount
+        count(*) as line_count,
+        {%- for measure in measures %}
+        sum({{ measure }}) as {{ measure }}{{ ',' if not loop.last }}
+        {%- endfor %}
     from sales
     group by transaction_id
 
@@ -25,12 +40,21 @@ sales_by_transaction as (
 
 select
     transactions.transaction_id as header_transaction_id,
+    receipts.transaction_id as receipt_transaction_id,
     sales_by_transaction.transaction_id as sales_transaction_id,
     transactions.total_amount,
-    sales_by_transaction.net_amount
+    receipts.net_amount as receipt_amount,
+    sales_by_transaction.net_amount as sales_amount
 from transactions
+full outer join receipts
+    on transactions.transaction_id = receipts.transaction_id
 full outer join sales_by_transaction
-    on transactions.transaction_id = sales_by_transaction.transaction_id
+    on receipts.transaction_id = sales_by_transaction.transaction_id
 where
     transactions.transaction_id is null
-    or transactions.total_amount <> coalesce(sales_by_transaction.net_amount, 0)
+    or receipts.transaction_id is null
+    or transactions.total_amount <> receipts.net_amount
+    or receipts.line_count <> coalesce(sales_by_transaction.line_count, 0)
+    {%- for measure in measures %}
+    or receipts.{{ measure }} <> coalesce(sales_by_transaction.{{ measure }}, 0)
+    {%- endfor %}

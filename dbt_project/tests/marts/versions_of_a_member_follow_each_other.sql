@@ -3,7 +3,11 @@
 -- the beginning; or a member with an end although it was never deleted.
 with
 
-{% for id, base in [('customer_id', 'base_shop__customers'), ('product_id', 'base_shop__products')] -%}
+{% for id, base in [
+    ('customer_id', 'base_shop__customers'),
+    ('product_id', 'base_shop__products'),
+    ('campaign_id', 'base_shop__campaigns'),
+] -%}
 tombstones_by_{{ id }} as (
 
     select distinct
@@ -17,7 +21,11 @@ tombstones_by_{{ id }} as (
 {% endfor -%}
 versions as (
 
-    {% for dimension, id in [('dim_customer', 'customer_id'), ('dim_product', 'product_id')] -%}
+    {% for dimension, id in [
+        ('dim_customer', 'customer_id'),
+        ('dim_product', 'product_id'),
+        ('dim_campaign', 'campaign_id'),
+    ] -%}
     select
         '{{ dimension }}' as dimension,
         dimension.{{ id }} as id,

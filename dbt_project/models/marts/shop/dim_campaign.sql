@@ -1,9 +1,20 @@
 with
 
-campaigns as (
+versions as (
 
-    select * from {{ ref('stg_shop__campaigns') }}
-    where broken_rules = ''
+    select * from {{ ref('base_shop__campaigns') }}
+    where
+        campaign_id is not null
+        and {{ opens_a_version('shop', 'campaigns') }}
+
+),
+
+history as (
+
+    select * from {{ type_2([
+        'campaign_id', 'campaign_name', 'channel', 'discount_rate', 'starts_on', 'ends_on',
+        'created_at',
+    ]) }} as replayed
 
 ),
 
@@ -16,15 +27,9 @@ transactions as (
 known_members as (
 
     select
-        campaign_id,
-        campaign_name,
-        channel,
-        'known' as member_kind,
-        discount_rate,
-        is_deleted,
-        starts_on,
-        ends_on
-    from campaigns
+        history.*,
+        'known' as member_kind
+    from history
 
 ),
 
@@ -34,17 +39,19 @@ inferred_members as (
         transactions.campaign_id,
         cast(null as {{ dbt.type_string() }}) as campaign_name,
         'unknown' as channel,
-        'inferred' as member_kind,
         cast(null as decimal(5, 4)) as discount_rate,
-        false as is_deleted,
         cast(null as date) as starts_on,
-        cast(null as date) as ends_on
+        cast(null as date) as ends_on,
+        cast(null as {{ timestamp_type() }}) as created_at,
+        {{ beginning_of_time() }} as valid_from,
+        {{ open_end() }} as valid_to,
+        'inferred' as member_kind
     from transactions
-    left join campaigns
-        on transactions.campaign_id = campaigns.campaign_id
+    left join history
+        on transactions.campaign_id = history.campaign_id
     where
         transactions.campaign_id is not null
-        and campaigns.campaign_id is null
+        and history.campaign_id is null
 
 ),
 
@@ -59,7 +66,9 @@ members as (
 keyed as (
 
     select
-        {{ member_key('campaign', [('campaign_id', 'int')]) }} as campaign_key,
+        {{ member_key(
+            'campaign', [('campaign_id', 'int'), ('valid_from', 'timestamp')]
+        ) }} as campaign_key,
         members.*
     from members
 
@@ -76,11 +85,13 @@ with_special_members as (
         null as campaign_id,
         null as campaign_name,
         'unknown' as channel,
-        'unknown' as member_kind,
         null as discount_rate,
-        false as is_deleted,
         null as starts_on,
-        null as ends_on
+        null as ends_on,
+        null as created_at,
+        {{ beginning_of_time() }} as valid_from,
+        {{ open_end() }} as valid_to,
+        'unknown' as member_kind
 
     union all
 
@@ -89,11 +100,13 @@ with_special_members as (
         null as campaign_id,
         'no campaign' as campaign_name,
         'none' as channel,
-        'none' as member_kind,
         0 as discount_rate,
-        false as is_deleted,
         null as starts_on,
-        null as ends_on
+        null as ends_on,
+        null as created_at,
+        {{ beginning_of_time() }} as valid_from,
+        {{ open_end() }} as valid_to,
+        'none' as member_kind
 
 ),
 
@@ -113,11 +126,16 @@ final as (
         cast(discount_rate as decimal(5, 4)) as discount_rate,
 
         -- booleans
-        is_deleted,
+        valid_to = {{ open_end() }} as is_current,
 
         -- dates
         starts_on,
-        ends_on
+        ends_on,
+
+        -- timestamps
+        created_at,
+        valid_from,
+        valid_to
     from with_special_members
 
 )

@@ -1,3 +1,9 @@
+{% set fiscal_start = var('fiscal_year_first_month') %}
+{% if fiscal_start not in range(1, 13) -%}
+    {% do exceptions.raise_compiler_error(
+        'fiscal_year_first_month is ' ~ fiscal_start ~ '; it names a month, 1 to 12 (dbt_project.yml)'
+    ) %}
+{%- endif -%}
 with
 
 transactions as (
@@ -82,7 +88,13 @@ numbered as (
         day_of_month,
         cast({{ days_between('week_start_date', 'full_date') }} as int) + 1 as day_of_week,
         cast(extract(week from full_date) as int) as iso_week,
-        cast(extract(year from {{ add_days('week_start_date', 3) }}) as int) as iso_year
+        cast(extract(year from {{ add_days('week_start_date', 3) }}) as int) as iso_year,
+        cast(floor((month_number + 2) / 3) as int) as quarter_of_year,
+        (month_number + {{ 12 - fiscal_start }}) % 12 + 1 as fiscal_month,
+        -- A fiscal year that does not begin in January is named after the year it ends in.
+        year + {% if fiscal_start == 1 %}0{% else -%}
+            case when month_number >= {{ fiscal_start }} then 1 else 0 end
+        {%- endif %} as fiscal_year
     from calendar
 
 ),
@@ -110,15 +122,22 @@ final as (
             when {{ loop.index }} then '{{ name }}'
             {% endfor -%}
         end as month_name,
+        cast(year as {{ dbt.type_string() }})
+        || '-' || lpad(cast(month_number as {{ dbt.type_string() }}), 2, '0') as year_month,
+        cast(year as {{ dbt.type_string() }})
+        || 'Q' || cast(quarter_of_year as {{ dbt.type_string() }}) as year_quarter,
 
         -- numerics
         day_of_week,
         day_of_month,
         month_number,
-        cast(floor((month_number + 2) / 3) as int) as quarter_of_year,
+        quarter_of_year,
         iso_week,
         iso_year,
         year,
+        cast(fiscal_month as int) as fiscal_month,
+        cast(floor((fiscal_month + 2) / 3) as int) as fiscal_quarter,
+        cast(fiscal_year as int) as fiscal_year,
 
         -- booleans
         day_of_week >= 6 as is_weekend

@@ -1,6 +1,6 @@
 {{ config(materialized='incremental', unique_key='transaction_item_id') }}
 
-{#- A sale is its item, its transaction and the dimension members valid at its time. -#}
+{#- A sale is its item, its receipt and the version of the product valid at its time. -#}
 {% call affected_keys() %}
     with
 
@@ -48,21 +48,9 @@ items as (
 
 ),
 
-transactions as (
+receipts as (
 
-    select * from {{ ref('int_shop__transactions_accepted') }}
-
-),
-
-customer_versions as (
-
-    select
-        customer_key,
-        customer_id,
-        valid_from,
-        {{ responsible_until('customer_id') }} as responsible_until
-    from {{ ref('dim_customer') }}
-    where customer_id is not null
+    select * from {{ ref('fct_receipts') }}
 
 ),
 
@@ -78,25 +66,22 @@ product_versions as (
 
 ),
 
-campaigns as (
-
-    select * from {{ ref('dim_campaign') }}
-    where campaign_id is not null
-
-),
-
 sales as (
 
+    -- A sale has its customer, campaign and day from its receipt.
     select
         items.transaction_item_id,
         items.transaction_id,
         items.line_number,
         items.product_id,
-        transactions.customer_id,
-        transactions.campaign_id,
-        transactions.status,
-        transactions.payment_method,
-        transactions.sold_at,
+        receipts.customer_key,
+        receipts.campaign_key,
+        receipts.date_key,
+        receipts.customer_id,
+        receipts.campaign_id,
+        receipts.status,
+        receipts.payment_method,
+        receipts.sold_at,
         items.quantity,
         items.unit_price,
         cast(
@@ -105,11 +90,11 @@ sales as (
         ) as gross_amount,
         items.discount_amount,
         items.line_amount as net_amount,
-        case when transactions.status = 'completed' then items.line_amount else 0 end
+        case when receipts.status = 'completed' then items.line_amount else 0 end
             as revenue_amount
     from items
-    inner join transactions
-        on items.transaction_id = transactions.transaction_id
+    inner join receipts
+        on items.transaction_id = receipts.transaction_id
 
 ),
 
@@ -117,25 +102,13 @@ with_members as (
 
     select
         sales.*,
-        coalesce(customer_versions.customer_key, {{ unknown_key() }}) as customer_key,
-        coalesce(product_versions.product_key, {{ unknown_key() }}) as product_key,
-        case
-            when sales.campaign_id is null then {{ none_key() }}
-            else coalesce(campaigns.campaign_key, {{ unknown_key() }})
-        end as campaign_key
+        coalesce(product_versions.product_key, {{ unknown_key() }}) as product_key
     from sales
-    left join customer_versions
-        on
-            sales.customer_id = customer_versions.customer_id
-            and sales.sold_at >= customer_versions.valid_from
-            and sales.sold_at < customer_versions.responsible_until
     left join product_versions
         on
             sales.product_id = product_versions.product_id
             and sales.sold_at >= product_versions.valid_from
             and sales.sold_at < product_versions.responsible_until
-    left join campaigns
-        on sales.campaign_id = campaigns.campaign_id
 
 ),
 
@@ -147,11 +120,7 @@ final as (
         customer_key,
         product_key,
         campaign_key,
-        cast(
-            extract(year from sold_at) * 10000
-            + extract(month from sold_at) * 100
-            + extract(day from sold_at) as int
-        ) as date_key,
+        date_key,
 
         -- ids
         transaction_item_id,
