@@ -36,6 +36,7 @@ MOST_BLOCKS = 16
 """A run that reads more than so many blocks is not idle; its blocks are not remembered."""
 
 _ENGINE: dict[str, Any] = {"threads": 2, "preserve_insertion_order": False}
+_ROWS_TO_GATHER = 500_000
 _MEMORY_SHARE = 0.4
 _LEAST_MEMORY, _MOST_MEMORY = 128 << 20, 2 << 30
 
@@ -87,6 +88,7 @@ class History:
         self._infos: dict[Path, CommitInfo] = {}
         self._listed: str | None = None
         self._schemas: dict[str, pa.Schema] = {}
+        self.gathered: tuple[Path, ...] = ()
 
     def __enter__(self) -> Self:
         return self
@@ -246,7 +248,8 @@ def without_landed(
         if files is None:
             files = _files_of(plan, part, history)
         try:
-            fresh = _keep_new(block, files, history)
+            keep = _keep_changed if _is_long(plan, files, history) else _keep_new
+            fresh = keep(block, files, history)
         except OutOfMemoryError:
             # Values of hundreds of megabytes: landing them twice is harmless.
             fresh = block
@@ -261,7 +264,8 @@ def _files_of(plan: Plan, part: Part, history: History) -> list[Path]:
     """
     if not plan.landed:
         return []
-    in_cursor_order = part.in_order and plan.table.cursor is not None
+    # All files where all rows are read, so that what is landed is gathered once and not by chunk.
+    in_cursor_order = part.in_order and plan.table.cursor is not None and not plan.is_full
     infos = {path: i for path, i in history.infos().items() if i.batch_id in plan.landed}
     for place, info in enumerate(infos.values()):
         if part.without_cursor:
@@ -272,6 +276,56 @@ def _files_of(plan: Plan, part: Part, history: History) -> list[Path]:
         if can:
             return list(infos)[place:]
     return []
+
+
+def _is_long(plan: Plan, files: Sequence[Path], history: History) -> bool:
+    """Whether so many blocks will come that what is landed is better gathered once."""
+    infos = history.infos()
+    return plan.is_full and sum(infos[path].rows for path in files) > _ROWS_TO_GATHER
+
+
+def _keep_changed(rows: pa.Table, files: Sequence[Path], history: History) -> pa.Table:
+    """The same as ``_keep_new``, by hashes of all that is landed, gathered at the first block.
+
+    Two hashes of 64 bits each: other content has another pair, but for a chance that is none.
+    """
+    values = [*(column.name for column in history.table.columns), "_unrepresentable"]
+    numbers = numbered(values)
+    key = ", ".join(numbers[values.index(name)] for name in history.table.key_names)
+    content = ", ".join(numbers)
+    hashes = f"hash({content}) as one, hash('other', {content}) as two"
+    incoming = rows.select(values).rename_columns(numbers)
+    incoming = incoming.append_column("place", pa.array(np.arange(rows.num_rows)))
+    with history.asked(files) as engine:
+        engine.register("incoming", incoming)
+        if history.gathered != tuple(files):
+            engine.execute(
+                f"""
+                create or replace temp table gathered as
+                select {key}, arg_max({{'op': op, 'retyped': retyped, 'one': one, 'two': two}},
+                    batch) as version
+                from (
+                    select {key}, {hashes}, op, batch, retyped from (
+                        select {content}, '' as op, '' as batch, false as retyped
+                        from incoming where false
+                        union all {history.scan(files, values)}
+                    )
+                ) group by {key}
+                """
+            )
+            history.gathered = tuple(files)
+        places: Any = engine.sql(
+            f"""
+            select place from (select place, {key}, {hashes} from incoming) as now
+            anti join (
+                select {key}, version.one as one, version.two as two from gathered
+                where version.op = {literal(UPSERT)} and not version.retyped
+            ) as latest using ({key}, one, two)
+            order by place
+            """
+        ).to_arrow_table()
+        engine.unregister("incoming")
+    return rows if places.num_rows == rows.num_rows else rows.take(places.column(0))
 
 
 def _keep_new(rows: pa.Table, files: Sequence[Path], history: History) -> pa.Table:

@@ -8,6 +8,7 @@ import psycopg
 import pytest
 from support.extraction import EVENTS, Source, spec
 
+from demo.postgres.embedded import EmbeddedPostgres
 from ingest.postgres import ExtractionError
 from ingest.postgres.catalog import SourceTable, read_table
 from ingest.postgres.connection import Connection
@@ -100,6 +101,28 @@ def plain_table(source: Source) -> SourceTable:
     with Connection(source.dsn) as connection:
         server = read_server_bound(connection, [declared])
         return read_table(connection, declared, server.relations["shop", "events"])
+
+
+def test_a_server_that_refuses_to_say_which_it_is_is_read_all_the_same(
+    source: Source, pg_server: EmbeddedPostgres
+) -> None:
+    source.execute(
+        "do $$ begin create role lake_seeing login in role pg_read_all_stats; "
+        "exception when duplicate_object then end $$",
+        "revoke execute on function pg_control_system() from public",
+        "grant usage on schema shop to lake_seeing",
+        "grant select on all tables in schema shop to lake_seeing",
+    )
+    name = str(psycopg.conninfo.conninfo_to_dict(source.dsn)["dbname"])
+    weak = Source(pg_server.dsn("lake_seeing", name), source.root)
+    report = weak.extract()
+    assert report.upserts == 5
+    assert report.guarantee is not None
+    assert "the server does not tell which one it is" in report.guarantee
+    assert weak.extract().rows == 0
+    source.execute("grant execute on function pg_control_system() to public")
+    assert weak.extract().guarantee is not None
+    assert weak.extract().rows == 0
 
 
 def test_a_cursor_that_is_rounded_down_is_still_exact(source: Source) -> None:

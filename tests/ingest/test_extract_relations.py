@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from support.extraction import Source, spec
 
-from ingest.postgres import ExtractionError, table
+from ingest.postgres import ExtractionError, known, table
 
 
 @pytest.fixture
@@ -24,7 +24,11 @@ def live(source: Source, name: str, columns: str = "a, b") -> list[Any]:
     return sorted(source.query(f"select {columns} from shop.{name}"), key=str)
 
 
-def test_a_table_without_a_cursor_lands_what_differs(source: Source) -> None:
+@pytest.mark.parametrize("gathered_from", [0, 500_000])
+def test_a_table_without_a_cursor_lands_what_differs(
+    source: Source, monkeypatch: pytest.MonkeyPatch, gathered_from: int
+) -> None:
+    monkeypatch.setattr(known, "_ROWS_TO_GATHER", gathered_from)
     source.execute(
         "create table shop.plain (id int primary key, b text)",
         "insert into shop.plain select g, 'x' from generate_series(1, 100) g",
