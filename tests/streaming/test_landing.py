@@ -28,7 +28,7 @@ def batch() -> RecordBatch:
 
 
 def land(landing: Landing, partition: int) -> CommitInfo:
-    return landing.land_events("log-1", partition, batch(), after_offset=9, state=PartitionState())
+    return landing.land_events("log-1", partition, batch(), after_offset=-1, state=PartitionState())
 
 
 def test_events_land_exactly_with_their_origin(tmp_path: Path) -> None:
