@@ -19,6 +19,13 @@ from lakehouse.settings import Settings
 REPOSITORY = Path(__file__).resolve().parents[2]
 LAKE = Path(sys.executable).with_name("lake")
 DBT = Path(sys.executable).with_name("dbt")
+MOMENTS = {
+    "dim_campaign": "valid_to",
+    "dim_customer": "valid_to",
+    "dim_product": "valid_to",
+    "fct_customer_status": "as_of",
+}
+"""Columns of marts that say when an extraction noticed something."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +103,9 @@ def published(settings: Settings, *, marts_only: bool = False) -> dict[str, tupl
 
     Args:
         settings: The project.
-        marts_only: Leaves out staging and quarantine, and in the marts the moment at which a
-            deletion was noticed: what two independent extractions of one source agree on.
+        marts_only: Leaves out staging and quarantine, and in the marts the moments at which a
+            deletion was noticed and the newest row was seen: what two independent extractions of
+            one source agree on.
     """
     with open_published(settings) as connection:
         tables = connection.execute(
@@ -108,8 +116,8 @@ def published(settings: Settings, *, marts_only: bool = False) -> dict[str, tupl
         for schema, name in tables:
             if marts_only and schema != "marts":
                 continue
-            noticed = marts_only and name in ("dim_customer", "dim_product")
-            columns = "* exclude (valid_to)" if noticed else "*"
+            moment = MOMENTS.get(name) if marts_only else None
+            columns = f"* exclude ({moment})" if moment else "*"
             row = connection.execute(
                 f"select count(*), bit_xor(hash(t)), sum((hash(t) >> 1)::bigint)"
                 f" from (select {columns} from {schema}.{name}) as t"
