@@ -130,8 +130,10 @@ def _publish_run(
             {"model": model, "run": run_number, "replaced_in": run_number if replaced else 1},
         )
     connection.execute(
-        "insert into ops.commits select 'shop', 'small', $run, '', $run, true, 1, 1, 0, null, null,"
-        " get_current_timestamp()",
+        "insert into ops.commits by name select 'shop' as source_name, 'small' as table_name,"
+        " $run::varchar as batch_id, '' as path, false as is_compacted, $run as run,"
+        " true as is_present, 1 as row_count, 1 as upserts, 0 as deletes,"
+        " get_current_timestamp() as extracted_at",
         {"run": run_number},
     )
     connection.execute("checkpoint")
