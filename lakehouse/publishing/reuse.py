@@ -7,7 +7,9 @@ not belong the SQL that writes rows (``content``), nor the order of files on dis
 """
 
 import hashlib
+import shutil
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,7 +30,6 @@ create table if not exists ops.published (
 """
 _MOST_REPLACED = 0.5
 """Beyond this share of all rows a fresh and compact file is written."""
-_CHUNK_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,12 +141,11 @@ def copy_if_intact(base: Base, target: Path) -> bool:
     Returns:
         Whether ``target`` now is a copy of it.
     """
-    digest = hashlib.sha256()
-    with base.path.open("rb") as source, target.open("wb") as copy:
-        while chunk := source.read(_CHUNK_BYTES):
-            digest.update(chunk)
-            copy.write(chunk)
-    return digest.hexdigest() == base.digest
+    with ThreadPoolExecutor(1, "copy") as pool:
+        copying = pool.submit(shutil.copyfile, base.path, target)
+        is_intact = _digest(base.path) == base.digest
+        copying.result()
+    return is_intact
 
 
 def remember(connection: "duckdb.DuckDBPyConnection", version: Path, replaced_rows: int) -> None:
@@ -156,8 +156,7 @@ def remember(connection: "duckdb.DuckDBPyConnection", version: Path, replaced_ro
         version: The version's finished file.
         replaced_rows: As in ``Difference``; 0 for a version that was copied row by row.
     """
-    with version.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    digest = _digest(version)
     connection.execute(_TABLE)
     connection.begin()
     connection.execute("delete from ops.published")
@@ -168,6 +167,11 @@ def remember(connection: "duckdb.DuckDBPyConnection", version: Path, replaced_ro
     for table in _change_tables(connection):
         connection.execute(f"delete from ops.{identifier(table)}")
     connection.commit()
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _changed_keys(
