@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from lakehouse.locks import LockHolder, current_holder
 from lakehouse.publishing import NoVersionError, Version, current_version, is_rolled_back
 from lakehouse.publishing.held_back import HeldBack, read_held_back
-from lakehouse.publishing.versions import version_paths
+from lakehouse.publishing.versions import version_sizes
 from lakehouse.raw import RawTable, raw_tables
 from lakehouse.settings import Settings
 
@@ -140,7 +140,7 @@ def collect(settings: Settings) -> Status:
     except NoVersionError:
         published = None
     version = _read_version(published) if published else _Published({}, {}, {})
-    kept = [path.stat().st_size for path in version_paths(settings)]
+    kept = version_sizes(settings)
     return Status(
         published=published,
         is_rolled_back=is_rolled_back(settings),

@@ -7,7 +7,7 @@ from lakehouse.cli.output import bytes_text
 from lakehouse.doctor.check import Finding, ok, problem, skipped
 from lakehouse.locks import current_holder
 from lakehouse.publishing import current_version
-from lakehouse.publishing.versions import version_paths
+from lakehouse.publishing.versions import version_sizes
 from lakehouse.settings import Settings
 
 _OPEN_SECONDS = 30
@@ -34,7 +34,7 @@ def published(settings: Settings) -> Finding:
         )
     import duckdb
 
-    kept = sum(path.stat().st_size for path in version_paths(settings))
+    kept = sum(version_sizes(settings))
     return ok(
         f"version {current_version(settings).id}; opened by client {done.stdout.strip()} and by "
         f"Python's {duckdb.__version__}; all versions take {bytes_text(kept)} of at most "

@@ -49,21 +49,9 @@ def copy_relations(
         LakeError: A table or view cannot be copied; it is named.
         duckdb.Error: The file cannot be written.
     """
-    connection.execute(
-        f"attach {literal(target)} as publication (storage_version '{STORAGE_VERSION}')"
-    )
-    try:
-        connection.begin()
-        try:
-            _fill(connection, schemas, relations)
-            _describe(connection, relations, version_id, invocation_id)
-        except BaseException:
-            connection.rollback()
-            raise
-        connection.commit()
-    finally:
-        connection.execute(f"use {CURRENT_BUILD}")
-        connection.execute("detach publication")
+    with _publication(connection, target, f"(storage_version '{STORAGE_VERSION}')"):
+        _fill(connection, schemas, relations)
+        _describe(connection, relations, version_id, invocation_id)
 
 
 def apply_difference(
@@ -94,23 +82,35 @@ def apply_difference(
         LakeError: A table or view cannot be copied; it is named.
         duckdb.Error: The file cannot be read or written.
     """
-    connection.execute(f"attach {literal(target)} as publication")
+    with _publication(connection, target):
+        connection.execute("drop schema publication.lake cascade")
+        for relation in difference.dropped:
+            connection.execute(f"drop table publication.{relation.quoted}")
+        whole = [change.relation for change in difference.changes if change.keys is None]
+        _fill(connection, schemas, whole)
+        connection.execute(f"use {CURRENT_BUILD}")
+        for change in difference.changes:
+            if change.keys is not None:
+                with blaming(change.relation.schema, change.relation.name):
+                    _replace_rows(connection, change.relation, change.keys)
+        connection.execute("use publication")
+        _describe(connection, relations, version_id, invocation_id)
+        counts = connection.execute(
+            "select schema_name, table_name, row_count from lake.tables"
+        ).fetchall()
+    return {(schema, name): count for schema, name, count in counts} == difference.row_counts
+
+
+@contextmanager
+def _publication(
+    connection: "duckdb.DuckDBPyConnection", target: Path, options: str = ""
+) -> Iterator[None]:
+    """Attach a file as ``publication`` for one transaction, and leave all of it in that file."""
+    connection.execute(f"attach {literal(target)} as publication {options}")
     try:
         connection.begin()
         try:
-            connection.execute("drop schema publication.lake cascade")
-            for relation in difference.dropped:
-                connection.execute(f"drop table publication.{relation.quoted}")
-            whole = [change.relation for change in difference.changes if change.keys is None]
-            _fill(connection, schemas, whole)
-            connection.execute(f"use {CURRENT_BUILD}")
-            for change in difference.changes:
-                if change.keys is not None:
-                    with blaming(change.relation.schema, change.relation.name):
-                        _replace_rows(connection, change.relation, change.keys)
-            connection.execute("use publication")
-            _describe(connection, relations, version_id, invocation_id)
-            is_complete = _same_counts(connection, relations)
+            yield
         except BaseException:
             connection.rollback()
             raise
@@ -119,7 +119,6 @@ def apply_difference(
     finally:
         connection.execute(f"use {CURRENT_BUILD}")
         connection.execute("detach publication")
-    return is_complete
 
 
 def _fill(
@@ -149,17 +148,6 @@ def _replace_rows(connection: "duckdb.DuckDBPyConnection", relation: Relation, k
     connection.execute(
         f"insert into publication.{relation.quoted}"
         f" from {CURRENT_BUILD}.{relation.quoted} where {is_changed}"
-    )
-
-
-def _same_counts(connection: "duckdb.DuckDBPyConnection", relations: Sequence[Relation]) -> bool:
-    return all(
-        connection.execute(
-            f"select count(*) = (select count(*) from publication.{r.quoted})"
-            f" from {CURRENT_BUILD}.{r.quoted}"
-        ).fetchone()
-        == (True,)
-        for r in relations
     )
 
 

@@ -8,13 +8,13 @@ not belong the SQL that writes rows (``content``), nor the order of files on dis
 
 import hashlib
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lakehouse.publishing.relations import Relation, identifier
+from lakehouse.publishing.relations import Name, Relation, identifier
 
 if TYPE_CHECKING:
     import duckdb
@@ -72,11 +72,13 @@ class Difference:
         dropped: Tables of the base that are not in the new version or replaced there.
         changes: What is written.
         replaced_rows: Rows replaced since a version was copied row by row, with these.
+        row_counts: Schema and name to rows of every table and view of the build.
     """
 
     dropped: tuple[Relation, ...]
     changes: tuple[Change, ...]
     replaced_rows: int
+    row_counts: Mapping[Name, int]
 
 
 def find_base(connection: "duckdb.DuckDBPyConnection", newest: Path | None) -> Base | None:
@@ -115,20 +117,21 @@ def find_difference(
     if any(relation.references for relation in (*relations, *in_base)):
         return None  # a table that others point at cannot be replaced beneath them
     changed_keys, in_base_as_it_is = _changed_keys(connection, base.run), set(in_base)
+    row_counts = {(r.schema, r.name): _count(connection, r.quoted) for r in relations}
     changes = []
     for relation in relations:
         keys = changed_keys(relation) if relation in in_base_as_it_is else None
-        source = f"({keys})" if keys else relation.quoted
-        changes.append(Change(relation, keys, _count(connection, source)))
+        rows = row_counts[relation.schema, relation.name]
+        changes.append(Change(relation, keys, _count(connection, f"({keys})") if keys else rows))
     replaced_rows = base.replaced_rows + sum(change.rows for change in changes)
-    total = sum(_count(connection, relation.quoted) for relation in relations)
-    if replaced_rows > _MOST_REPLACED * total:
+    if replaced_rows > _MOST_REPLACED * sum(row_counts.values()):
         return None
     kept = {change.relation for change in changes if change.keys}
     return Difference(
         tuple(relation for relation in in_base if relation not in kept),
         tuple(change for change in changes if change.rows or not change.keys),
         replaced_rows,
+        row_counts,
     )
 
 

@@ -25,6 +25,7 @@ from lakehouse.publishing.versions import (
     find_version,
     version_path,
     version_paths,
+    version_sizes,
 )
 from lakehouse.settings import Settings
 
@@ -134,14 +135,13 @@ def remove_surplus(settings: Settings) -> list[Path]:
 
 
 def _beyond_number_and_space(settings: Settings) -> list[Path]:
-    paths = version_paths(settings)
-    sizes = [path.stat().st_size for path in paths]
+    sizes = version_sizes(settings)
     room = min(
         settings.keep_versions_gb * _GB,
         sum(sizes) + shutil.disk_usage(settings.versions_dir).free - max(sizes, default=0),
     )
     fitting = sum(total <= room for total in accumulate(sizes))
-    return paths[min(settings.keep_versions, max(fitting, _ALWAYS_FITTING)) :]
+    return version_paths(settings)[min(settings.keep_versions, max(fitting, _ALWAYS_FITTING)) :]
 
 
 def remove_unfinished(settings: Settings) -> None:

@@ -58,6 +58,11 @@ def version_paths(settings: Settings) -> list[Path]:
     return sorted(settings.versions_dir.glob("[0-9]*.duckdb"), reverse=True)
 
 
+def version_sizes(settings: Settings) -> list[int]:
+    """The bytes of each kept version, newest first."""
+    return [path.stat().st_size for path in version_paths(settings)]
+
+
 def version_path(settings: Settings, version_id: str) -> Path:
     """Where a version's own file is or was."""
     return settings.versions_dir / f"{version_id}.duckdb"
