@@ -454,11 +454,13 @@ def test_only_base_models_read_sources(models: Nodes) -> None:
 def test_models_end_in_their_last_step(manifest: dict[str, Any], models: Nodes) -> None:
     """Import CTEs first, one named step each, and `select *` from the last, sorted if need be.
 
-    The models of a stream are written once for all streams, in ``macros/stream``.
+    The models of a stream are written once for all streams, in ``macros/stream``, and the
+    accounting once for all sources, in ``macros/rules``.
     """
+    family_call = r"\{\{ (\w+_stream_\w+|accounting)\('\w+'(, \w+)?\) \}\}\Z"
     for name, model in models.items():
         code = model["raw_code"]
-        if family := re.search(r"\{\{ (\w+_stream_\w+)\('\w+'(, \d+)?\) \}\}\Z", code.strip()):
+        if family := re.search(family_call, code.strip()):
             macro = manifest["macros"][f"macro.lakehouse.{family[1]}"]["macro_sql"]
             code = re.sub(r"\s*\{%-? endmacro %\}\Z", "", macro)
         steps = re.findall(r"^(\w+) as \($", code, flags=re.MULTILINE)
